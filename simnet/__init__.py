@@ -1,0 +1,65 @@
+"""simnet: a discrete-event network simulator with a virtual clock for distributed training.
+
+Names are loaded when first used, so that ``import simnet`` costs no torch, pandas or matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from simnet.version import __version__
+
+if TYPE_CHECKING:
+    from simnet import collectives
+    from simnet.collectives import flows
+    from simnet.distributed.launch import Run, run
+    from simnet.distributed.rank import compute, now
+    from simnet.guide import NetworkTopology
+    from simnet.network import Network
+    from simnet.report.result import Result
+    from simnet.simulation import simulate
+
+_HOME = {
+    "Network": "simnet.network",
+    "NetworkTopology": "simnet.guide",
+    "Result": "simnet.report.result",
+    "Run": "simnet.distributed.launch",
+    "compute": "simnet.distributed.rank",
+    "flows": "simnet.collectives",
+    "now": "simnet.distributed.rank",
+    "run": "simnet.distributed.launch",
+    "simulate": "simnet.simulation",
+}
+_MODULES = frozenset({"collectives", "conditions", "engine", "transport", "units"})
+
+__all__ = [
+    "Network",
+    "NetworkTopology",
+    "Result",
+    "Run",
+    "__version__",
+    "collectives",
+    "compute",
+    "flows",
+    "now",
+    "run",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"simnet.{name}")
+    else:
+        raise AttributeError(f"module 'simnet' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *_HOME, *_MODULES})

@@ -1,0 +1,475 @@
+"""Lower bounds: what no algorithm can beat on a given network.
+
+Every bound holds for any schedule whose reductions happen at the ranks (none inside the network),
+under the fluid semantics: a transfer pays its sender's overhead and the latency of its route,
+then drains at no more than any link's bandwidth. Local reduction, loss and retransmission only
+add to it. Routes are not looked at: paths and flows over the graph's cables can only be better.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from simnet.collectives.collective import PAIRED_KINDS, ROOTED_KINDS, Collective
+from simnet.collectives.layout import cut
+from simnet.network import CABLE, EGRESS, INGRESS, Network
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+Adjacency = list[list[tuple[int, float]]]
+
+LATENCY_BUDGET = 500_000
+"""Cables looked at, in all, to find the farthest pair; above it sources are sampled."""
+MAX_CUTS = 16
+"""Cuts examined for the bisection bound, each in both directions."""
+MAX_CUT_EDGES = 2_000
+"""Edges of the aggregated graph above which the bisection bound is left out (it is then 0)."""
+CAPACITY_STEPS = 2**40
+"""Whole numbers the largest capacity is cut into for the maximum flow, which is then finite."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The least time a collective can take, and what makes it so.
+
+    Attributes
+    ----------
+    seconds : float
+        The greatest of the three components. It counts from the earliest arrival: that others
+        arrive late can only add to it. 0 where nothing moves.
+    latency : float
+        Seconds for the farthest pair of ranks of which one must hear of the other.
+    bandwidth : float
+        Seconds for the busiest rank, or for all ranks together, to send or receive what they
+        must, with the latency that the first byte pays.
+    bisection : float
+        Seconds for what must cross the worst of the cuts tried, with the latency that the first
+        byte pays; 0 where no cut was tried.
+    binding : str
+        What sets `seconds`: ``"host 3 sends"``, ``"all hosts send"``,
+        ``"bisection between ranks 0–3 and 4–7"``, ``"latency 0→5"``. Numbers are ranks of the
+        network; the first side of a bisection sends.
+    """
+
+    seconds: float
+    latency: float
+    bandwidth: float
+    bisection: float
+    binding: str
+
+
+class _Term(NamedTuple):
+    """One bound and what it comes from."""
+
+    seconds: float
+    binding: str
+
+
+_NOTHING = _Term(0.0, "nothing to move")
+
+
+def lower_bound(collective: Collective, net: Network) -> Bound:
+    """Bound the time of `collective` on `net` from below, whatever the algorithm.
+
+    Parameters
+    ----------
+    collective : Collective
+        Its algorithm, segments, channels and arrivals are not looked at.
+    net : Network
+        Where it runs. A latency counts less its jitter, and not below 0.
+
+    Returns
+    -------
+    Bound
+        Valid for the last finish minus the earliest arrival.
+
+    Raises
+    ------
+    ValueError
+        If the collective does not fit the network.
+
+    Notes
+    -----
+    Bytes that all ranks together must send: all_reduce 2(N−1)S, reduce_scatter and all_gather
+    (N−1)S (P. Patarasuk, X. Yuan, "Bandwidth optimal all-reduce algorithms for clusters of
+    workstations", J. Parallel Distrib. Comput. 69, 2009, doi:10.1016/j.jpdc.2008.09.002);
+    broadcast and reduce (N−1)S; gather and scatter all but the root's own block; all_to_all what
+    is off the diagonal. For one rank see E. Chan, M. Heimlich, A. Purkayastha, R. van de Geijn,
+    "Collective communication: theory, practice, and experience", Concurrency Comput. Pract. Exp.
+    19, 2007, doi:10.1002/cpe.1206.
+    """
+    ranks = group_ranks(collective, net)
+    demand = _demand(collective, len(ranks))
+    latency = bandwidth = bisection = _NOTHING
+    if len(ranks) > 1 and len(demand.sources):
+        latency = _latency_term(demand, net, ranks)
+        bandwidth = max(_bandwidth_terms(demand, net, ranks), default=_NOTHING)
+        bisection = max(_bisection_terms(demand, net, ranks), default=_NOTHING)
+    best = max(bandwidth, bisection, latency, key=lambda term: term.seconds)
+    return Bound(
+        seconds=best.seconds,
+        latency=latency.seconds,
+        bandwidth=bandwidth.seconds,
+        bisection=bisection.seconds,
+        binding=best.binding if best.seconds else _NOTHING.binding,
+    )
+
+
+def group_ranks(collective: Collective, net: Network) -> tuple[int, ...]:
+    """Return the network's rank of each group rank.
+
+    Raises
+    ------
+    ValueError
+        If a rank is not in the network, or the collective does not fit the group.
+    """
+    ranks = tuple(range(net.num_ranks)) if collective.ranks is None else collective.ranks
+    for rank in ranks:
+        if rank >= net.num_ranks:
+            raise ValueError(
+                f"{collective.kind}: rank {rank} is not in the network, "
+                f"whose ranks are 0 to {net.num_ranks - 1}"
+            )
+    collective.check_num_ranks(len(ranks))
+    return ranks
+
+
+# --- what must move -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Demand:
+    """What a collective must move; all by group rank, N of them.
+
+    `send`, `receive`: (N,) bytes that each rank must; `total`: bytes that all must send.
+    `crossing(inside)`: bytes that must go from the ranks marked True to the others.
+    Each of `sources` must be heard by each of `targets`; by its own one where `paired`.
+    """
+
+    send: IntArray
+    receive: IntArray
+    total: int
+    crossing: Callable[[BoolArray], int]
+    sources: IntArray
+    targets: IntArray
+    paired: bool = False
+
+
+def _demand(collective: Collective, num_ranks: int) -> _Demand:
+    """Say what `collective` must move."""
+    if collective.kind in PAIRED_KINDS:
+        pairs = np.array(collective.pairs, dtype=np.int64).reshape(-1, 2)
+        size = np.full(len(pairs), collective.size)
+        return _paired_demand(pairs[:, 0], pairs[:, 1], size, num_ranks)
+    if collective.splits is not None:
+        matrix = np.array(collective.splits, dtype=np.int64)
+        np.fill_diagonal(matrix, 0)
+        src, dst = matrix.nonzero()
+        return _paired_demand(src, dst, matrix[src, dst], num_ranks)
+    return _group_demand(collective, num_ranks)
+
+
+def _paired_demand(src: IntArray, dst: IntArray, size: IntArray, num_ranks: int) -> _Demand:
+    """Single messages, each from one rank to another."""
+    moved = size > 0
+    src, dst, size = src[moved], dst[moved], size[moved]
+    send, receive = np.zeros((2, num_ranks), dtype=np.int64)
+    np.add.at(send, src, size)
+    np.add.at(receive, dst, size)
+    return _Demand(
+        send=send,
+        receive=receive,
+        total=int(size.sum()),
+        crossing=lambda inside: int(size[inside[src] & ~inside[dst]].sum()),
+        sources=src,
+        targets=dst,
+        paired=True,
+    )
+
+
+def _group_demand(collective: Collective, num_ranks: int) -> _Demand:
+    """Collectives of which a cut need only know how many ranks, blocks and roots are inside."""
+    kind, size, root = collective.kind, collective.size, collective.root
+    everyone = np.arange(num_ranks)
+    block = cut(np.array([size]), num_ranks)[0]
+    ends = {"one": everyone[root : root + 1], "some": np.flatnonzero(block), "all": everyone}
+    sources, targets = (ends[end] for end in _ENDS[kind])
+    if size == 0 and kind != "barrier":
+        sources = targets = everyone[:0]
+    total = size * (num_ranks - 1)
+    if kind in ("gather", "scatter"):
+        total = size - int(block[root])
+
+    def across(ranks: Any, blocks: Any, rooted: Any) -> Any:
+        """Bytes that leave a side with so many ranks and bytes of blocks, and maybe the root."""
+        match kind:
+            case "all_gather" | "gather":
+                amount = blocks
+            case "reduce_scatter" | "scatter":
+                amount = size - blocks
+            case "all_to_all":
+                amount = ranks * (size - blocks)
+            case _:
+                amount = size + 0 * blocks
+        if kind in ROOTED_KINDS:
+            amount = amount * (rooted == (kind in ("broadcast", "scatter")))
+        return amount
+
+    return _Demand(
+        send=across(1, block, everyone == root),
+        receive=across(num_ranks - 1, size - block, everyone != root),
+        total=2 * total if kind == "all_reduce" else total,
+        crossing=lambda side: int(across(int(side.sum()), int(block[side].sum()), side[root])),
+        sources=sources,
+        targets=targets,
+    )
+
+
+_ENDS = {
+    "all_reduce": ("all", "all"),
+    "barrier": ("all", "all"),
+    "all_gather": ("some", "all"),
+    "reduce_scatter": ("all", "some"),
+    "all_to_all": ("all", "some"),
+    "broadcast": ("one", "all"),
+    "reduce": ("all", "one"),
+    "gather": ("some", "one"),
+    "scatter": ("one", "some"),
+}
+"""Which ranks must be heard by which: the root, those with a block that is not empty, or all."""
+
+
+# --- latency --------------------------------------------------------------------------------------
+
+
+def _adjacency(net: Network, *, backward: bool = False) -> Adjacency:
+    """(neighbour, least latency) of every node's cables out; into it, where `backward`."""
+    adjacency: Adjacency = [[] for _ in net.nodes]
+    least = np.maximum(net.links.latency - net.links.jitter, 0.0).tolist()
+    for (source, target, _), latency in zip(_cables(net), least, strict=False):
+        tail, head = (target, source) if backward else (source, target)
+        adjacency[tail].append((head, latency))
+    return adjacency
+
+
+def _nearest(
+    adjacency: Adjacency, nodes: IntArray, begin: FloatArray, *, count: int = 1
+) -> list[dict[int, float]]:
+    """Seconds from the nearest `count` of some nodes, each with its beginning, to every node."""
+    nearest: list[dict[int, float]] = [{} for _ in adjacency]
+    heap = [(s, node, node) for node, s in zip(nodes.tolist(), begin.tolist(), strict=True)]
+    heapq.heapify(heap)
+    while heap:
+        seconds, node, origin = heapq.heappop(heap)
+        if len(nearest[node]) == count or origin in nearest[node]:
+            continue
+        nearest[node][origin] = seconds
+        for neighbour, latency in adjacency[node]:
+            if len(nearest[neighbour]) < count:
+                heapq.heappush(heap, (seconds + latency, neighbour, origin))
+    return nearest
+
+
+def _distances(adjacency: Adjacency, nodes: IntArray, begin: FloatArray) -> FloatArray:
+    """Seconds from the nearest of some nodes to every node; (number of nodes,)."""
+    nearest = _nearest(adjacency, nodes, begin)
+    return np.array([min(found.values(), default=math.inf) for found in nearest])
+
+
+def _nearest_other(adjacency: Adjacency, hosts: IntArray, begin: FloatArray) -> FloatArray:
+    """Seconds to each host from the nearest other one; (N,)."""
+    nearest = _nearest(adjacency, hosts, begin, count=2)
+    others = ([s for o, s in nearest[host].items() if o != host] for host in hosts.tolist())
+    return np.array([min(seconds, default=math.inf) for seconds in others])
+
+
+def _latency_term(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> _Term:
+    """The farthest pair: overhead of the sender and the shortest path over the cables."""
+    hosts, overhead = net.hosts[list(ranks)], net.overhead[list(ranks)]
+    backward = not demand.paired and len(demand.targets) < len(demand.sources)
+    ends, others = demand.sources, demand.targets
+    if backward:
+        ends, others = others, ends
+    adjacency = _adjacency(net, backward=backward)
+    best = _NOTHING
+    for end in _sample(np.unique(ends), max(LATENCY_BUDGET // net.num_links, 4)).tolist():
+        far = others[ends == end] if demand.paired else others[others != end]
+        if not len(far):
+            continue
+        seconds = _distances(adjacency, hosts[end : end + 1], np.zeros(1))[hosts[far]]
+        seconds += overhead[far] if backward else overhead[end]
+        worst = int(seconds.argmax())
+        pair = (ranks[end], ranks[far[worst]])
+        src, dst = pair[::-1] if backward else pair
+        if seconds[worst] > best.seconds:
+            best = _Term(float(seconds[worst]), f"latency {src}→{dst}")
+    return best
+
+
+def _sample(items: IntArray, count: int) -> IntArray:
+    """At most `count` of the items, evenly spread, first and last among them."""
+    if len(items) <= count:
+        return items
+    return items[np.linspace(0, len(items) - 1, count).astype(np.int64)]
+
+
+# --- bandwidth ------------------------------------------------------------------------------------
+
+
+def _capacity(net: Network, *, card: int) -> FloatArray:
+    """What each node can send (card=EGRESS) or receive (INGRESS): cables and card, bytes/s."""
+    links = net.links
+    cables = links.kind == CABLE
+    ends = (links.source if card == EGRESS else links.target)[cables]
+    sums = np.bincount(ends, weights=links.bandwidth[cables], minlength=len(net.nodes))
+    capacity = sums.astype(np.float64)
+    cards = links.kind == card
+    limited = links.source[cards]
+    capacity[limited] = np.minimum(capacity[limited], links.bandwidth[cards])
+    return capacity
+
+
+def _bandwidth_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> Iterator[_Term]:
+    """What each rank, and all ranks together, must send and receive."""
+    hosts, overhead = net.hosts[list(ranks)], net.overhead[list(ranks)]
+    backward, forward = _adjacency(net, backward=True), _adjacency(net)
+    first_out = overhead + _nearest_other(backward, hosts, np.zeros(len(hosts)))
+    first_in = _nearest_other(forward, hosts, overhead)
+    if len(demand.sources) == 1:
+        origin = demand.sources
+        first_in = _distances(forward, hosts[origin], overhead[origin])[hosts]
+    for verb, amount, first, card in (
+        ("send", demand.send, first_out, EGRESS),
+        ("receive", demand.receive, first_in, INGRESS),
+    ):
+        busy = np.flatnonzero(amount)
+        if not len(busy):
+            continue
+        capacity = _capacity(net, card=card)[hosts]
+        seconds = first[busy] + amount[busy] / capacity[busy]
+        worst = int(seconds.argmax())
+        yield _Term(float(seconds[worst]), f"host {ranks[busy[worst]]} {verb}s")
+        together = float(first.min() + demand.total / capacity.sum())
+        yield _Term(together, f"all hosts {verb}")
+
+
+# --- bisection ------------------------------------------------------------------------------------
+
+
+def _bisection_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> Iterator[_Term]:
+    """What must cross natural cuts, over the greatest flow that the cables allow."""
+    hosts, overhead = net.hosts[list(ranks)], net.overhead[list(ranks)]
+    adjacency = _adjacency(net)
+    for cut_side in _cuts(net, ranks):
+        for inside in (cut_side, ~cut_side):
+            amount = demand.crossing(inside)
+            capacity = _cut_capacity(net, hosts[inside], hosts[~inside]) if amount else None
+            if capacity is None:
+                continue
+            first = _distances(adjacency, hosts[inside], overhead[inside])[hosts[~inside]].min()
+            sides = " and ".join(_names(np.array(ranks)[side]) for side in (inside, ~inside))
+            yield _Term(float(first + amount / capacity), f"bisection between ranks {sides}")
+
+
+def _cuts(net: Network, ranks: tuple[int, ...]) -> list[BoolArray]:
+    """Cuts worth trying: halves of the group, then each island, then each set of neighbours."""
+    half = np.arange(len(ranks)) < len(ranks) // 2
+    masks = {half.tobytes(): half}
+    for groups in (net.islands or (), _neighbourhoods(net)):
+        for group in groups:
+            mask = np.isin(ranks, group)
+            if mask.any() and not mask.all() and (~mask).tobytes() not in masks:
+                masks.setdefault(mask.tobytes(), mask)
+    few = _sample(np.arange(len(masks)), MAX_CUTS).tolist()
+    return [list(masks.values())[i] for i in few]
+
+
+def _neighbourhoods(net: Network) -> list[list[int]]:
+    """Ranks grouped by the nodes that they have cables to."""
+    around: list[set[int]] = [set() for _ in net.nodes]
+    for source, target, _ in _cables(net):
+        around[source].add(target)
+    groups: dict[frozenset[int], list[int]] = {}
+    for rank, host in enumerate(net.hosts.tolist()):
+        groups.setdefault(frozenset(around[host]), []).append(rank)
+    return list(groups.values())
+
+
+def _cut_capacity(net: Network, senders: IntArray, receivers: IntArray) -> float | None:
+    """Greatest flow from senders to receivers in bytes/s; None where the graph is too big."""
+    sides = dict.fromkeys(senders.tolist(), "senders")
+    edges = _flow_edges(net, sides | dict.fromkeys(receivers.tolist(), "receivers"))
+    if len(edges) > MAX_CUT_EDGES:
+        return None
+    unit = max(edges.values()) / CAPACITY_STEPS
+    graph: Any = nx.DiGraph()
+    for (tail, head), capacity in edges.items():
+        graph.add_edge(tail, head, capacity=math.ceil(capacity / unit))
+    near = nx.minimum_cut(graph, "senders", "receivers")[1][0]
+    # Every cut bounds the flow, so this sum is sound whatever the whole numbers above rounded.
+    return math.fsum(
+        capacity for (tail, head), capacity in edges.items() if tail in near and head not in near
+    )
+
+
+def _flow_edges(net: Network, sides: Mapping[int, str]) -> dict[tuple[Any, Any], float]:
+    """Edges and capacities between switches, cards and the two sides, each of them one node."""
+    edges: dict[tuple[Any, Any], float] = {}
+
+    def add(tail: Any, head: Any, capacity: float) -> None:
+        tail, head = sides.get(tail, tail), sides.get(head, head)
+        if tail != head:
+            edges[tail, head] = edges.get((tail, head), 0.0) + capacity
+
+    links = net.links
+    cards = {
+        (kind, node): capacity
+        for kind, node, capacity in zip(
+            links.kind.tolist(), links.source.tolist(), links.bandwidth.tolist(), strict=True
+        )
+        if kind != CABLE
+    }
+    cables = list(_cables(net))
+    degree = Counter((EGRESS, source) for source, _, _ in cables)
+    degree.update((INGRESS, target) for _, target, _ in cables)
+    for source, target, capacity in cables:
+        ends: list[Any] = [source, target]
+        for i, card in enumerate(((EGRESS, source), (INGRESS, target))):
+            if card in cards and degree[card] == 1:
+                capacity = min(capacity, cards[card])
+            elif card in cards:
+                ends[i] = card
+        add(ends[0], ends[1], capacity)
+    for card, capacity in cards.items():
+        if degree[card] > 1:
+            tail, head = (card[1], card) if card[0] == EGRESS else (card, card[1])
+            add(tail, head, capacity)
+    return edges
+
+
+def _cables(net: Network) -> Iterator[tuple[int, int, float]]:
+    """(source node, target node, bandwidth) of every cable and direction."""
+    links = net.links
+    cables = links.kind == CABLE
+    columns = (links.source[cables], links.target[cables], links.bandwidth[cables])
+    yield from zip(*(column.tolist() for column in columns), strict=True)
+
+
+def _names(ranks: IntArray) -> str:
+    """Ranks for people: "3", "0–3" or "0, 2, 5, … (8)"."""
+    if len(ranks) == 1:
+        return str(ranks[0])
+    if (np.diff(ranks) == 1).all():
+        return f"{ranks[0]}–{ranks[-1]}"
+    shown = ", ".join(map(str, ranks[:4].tolist()))
+    return shown if len(ranks) <= 4 else f"{shown}, … ({len(ranks)})"

@@ -1,0 +1,150 @@
+"""Direct algorithms: everything is posted at once, and the network sorts it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from simnet.collectives.collective import Collective, check_count
+from simnet.collectives.schedule import Schedule
+from simnet.collectives.steps import Step, join, make_schedule, step
+from simnet.collectives.symmetry import Rotation, Swap
+
+_JOIN_DEPS = 1 << 20
+"""Dependencies of joins that are expanded at a time."""
+
+
+def direct(collective: Collective, num_ranks: int) -> Schedule:
+    """Let every rank send to every other at once.
+
+    An all_reduce is a direct reduce-scatter, then a direct all-gather: a rank begins the second
+    half when it has received all of the first (a join).
+
+    Parameters
+    ----------
+    collective
+        An all_reduce, reduce_scatter, all_gather or all_to_all.
+    num_ranks
+        Number of ranks N.
+
+    """
+    kind, all_pairs = collective.kind, num_ranks * (num_ranks - 1)
+    row = num_ranks if kind == "all_to_all" else 0
+
+    def steps() -> Iterator[Step]:
+        ranks = np.arange(num_ranks)
+        for k in range(1, num_ranks) if kind != "all_gather" else ():
+            other = (ranks + k) % num_ranks
+            yield step(ranks, other, base=ranks * row + other, reduces=not row)
+        if kind == "all_reduce":
+            yield from _joins(num_ranks)
+        for k in range(1, num_ranks) if kind in ("all_reduce", "all_gather") else ():
+            joined = all_pairs + ranks if kind == "all_reduce" else ()
+            yield step(ranks, (ranks + k) % num_ranks, base=ranks, deps=joined)
+
+    return make_schedule(
+        collective,
+        num_ranks,
+        algorithm="direct",
+        steps=steps,
+        count=2 * all_pairs + num_ranks if kind == "all_reduce" else all_pairs,
+        cells_per_block=num_ranks if kind == "all_reduce" else 1,
+        symmetry=(Rotation(num_ranks), Swap(0, 1)),
+    )
+
+
+def _joins(num_ranks: int) -> Iterator[Step]:
+    """Yield a join a rank that waits for what the others sent it: id (k - 1) N + r - k."""
+    some = max(1, _JOIN_DEPS // num_ranks)
+    for begin in range(0, num_ranks, some):
+        ranks = np.arange(begin, min(begin + some, num_ranks))
+        k = np.arange(1, num_ranks)
+        yield join(ranks, (k - 1) * num_ranks + (ranks[:, None] - k) % num_ranks)
+
+
+def flat(collective: Collective, num_ranks: int) -> Schedule:
+    """Let the root send to all others, or all others send to the root, at once.
+
+    Parameters
+    ----------
+    collective
+        A broadcast, reduce, gather or scatter.
+    num_ranks
+        Number of ranks N.
+
+    """
+    cut = collective.kind in ("gather", "scatter")
+
+    def steps() -> Iterator[Step]:
+        others = (collective.root + np.arange(1, num_ranks)) % num_ranks
+        away = collective.kind in ("broadcast", "scatter")
+        root = np.full_like(others, collective.root)
+        yield step(
+            root if away else others,
+            others if away else root,
+            base=others if cut else 0,
+            reduces=collective.kind == "reduce",
+        )
+
+    return make_schedule(collective, num_ranks, algorithm="flat", steps=steps, count=num_ranks - 1)
+
+
+def parameter_server(collective: Collective, num_ranks: int, *, root: int = 0) -> Schedule:
+    """All-reduce by a server: all send it their whole buffer, it sends all the sum.
+
+    Li et al., Scaling distributed machine learning with the parameter server, OSDI 2014.
+
+    Parameters
+    ----------
+    collective
+        An all_reduce.
+    num_ranks
+        Number of ranks N.
+    root
+        Group rank of the server.
+
+    """
+    check_count("parameter_server", "root", root, least=0)
+    if root >= num_ranks:
+        raise ValueError(
+            f"parameter_server: root {root} is not a rank of a group of {num_ranks} "
+            f"(0 to {num_ranks - 1})"
+        )
+
+    def steps() -> Iterator[Step]:
+        others = (root + np.arange(1, num_ranks)) % num_ranks
+        server = np.full_like(others, root)
+        yield step(others, server, reduces=True)
+        yield join([root], np.arange(num_ranks - 1)[None, :])
+        yield step(server, others, deps=np.full_like(others, num_ranks - 1))
+
+    return make_schedule(
+        collective,
+        num_ranks,
+        algorithm="parameter_server",
+        steps=steps,
+        count=2 * (num_ranks - 1) + 1,
+    )
+
+
+def direct_pairs(collective: Collective, num_ranks: int) -> Schedule:
+    """Send every message of a send or a permutation at once.
+
+    Parameters
+    ----------
+    collective
+        A send or a permutation.
+    num_ranks
+        Number of ranks N.
+
+    """
+
+    def steps() -> Iterator[Step]:
+        pairs = np.array(collective.pairs, dtype=np.int64).reshape(-1, 2)
+        cells = pairs[:, 0] if collective.kind == "permutation" else 0
+        yield step(pairs[:, 0], pairs[:, 1], base=cells)
+
+    return make_schedule(
+        collective, num_ranks, algorithm="direct", steps=steps, count=len(collective.pairs)
+    )

@@ -1,0 +1,220 @@
+"""A schedule: the transfers that make a collective, expanded to arrays on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simnet.collectives.collective import Collective, IntArray
+from simnet.collectives.layout import Layout
+
+BoolArray = NDArray[np.bool_]
+RankMap = Callable[[IntArray], IntArray]
+"""A permutation of group ranks, as a function of an array of ranks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Transfers:
+    """A run of consecutive transfers of a schedule, as read-only arrays.
+
+    A transfer's id is its position in the schedule. A transfer with ``src == dst`` is a *join*:
+    it takes no time and carries nothing, it only gathers dependencies.
+
+    Attributes
+    ----------
+    first_id
+        Id of the first transfer here.
+    src, dst
+        Group ranks; int64, shape (n,).
+    size
+        Bytes; int64, shape (n,).
+    reduces
+        Whether the receiver reduces what comes into its buffer (else it overwrites).
+    channel
+        Channel number.
+    chunk_offsets, chunks
+        Transfer i carries ``chunks[chunk_offsets[i]:chunk_offsets[i + 1]]``. Empty where the
+        expansion was asked to leave chunks out.
+    dep_offsets, deps
+        Transfer i starts when ``deps[dep_offsets[i]:dep_offsets[i + 1]]`` have ended: ids in the
+        schedule, each smaller than the transfer's own.
+    """
+
+    first_id: int = 0
+    src: IntArray
+    dst: IntArray
+    size: IntArray
+    reduces: BoolArray
+    channel: IntArray
+    chunk_offsets: IntArray
+    chunks: IntArray
+    dep_offsets: IntArray
+    deps: IntArray
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for array in (self.src, self.dst, self.size, self.reduces, self.channel):
+            array.flags.writeable = False
+        for array in (self.chunk_offsets, self.chunks, self.dep_offsets, self.deps):
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        """Return the number of transfers."""
+        return len(self.src)
+
+    @property
+    def joins(self) -> BoolArray:
+        """Which transfers are joins; shape (n,)."""
+        joined: BoolArray = self.src == self.dst
+        return joined
+
+    def deps_of(self, position: int) -> IntArray:
+        """Return the ids that the transfer at a position here depends on."""
+        return self.deps[self.dep_offsets[position] : self.dep_offsets[position + 1]]
+
+    def chunks_of(self, position: int) -> IntArray:
+        """Return the chunks that the transfer at a position here carries."""
+        return self.chunks[self.chunk_offsets[position] : self.chunk_offsets[position + 1]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Schedule:
+    """The transfers of one algorithm for one collective over a number of ranks.
+
+    Nothing is expanded until asked for: a ring over 16,384 ranks (537 million transfers) is an
+    object of a few hundred bytes, and `blocks` yields one step at a time.
+
+    Attributes
+    ----------
+    collective
+        What it does.
+    num_ranks
+        Size of the group; ranks in transfers are 0 to ``num_ranks - 1``.
+    algorithm
+        Name of the algorithm.
+    num_transfers
+        Number of transfers, joins included.
+    layout
+        How the data is cut into chunks.
+    expand
+        Function that yields the blocks; its argument says whether with chunks.
+    symmetry
+        Generators of a group of rank permutations, each of which maps the set of transfers
+        (source, destination, bytes, channel, order on a connection, dependencies) onto itself.
+        Empty where none is known.
+    """
+
+    collective: Collective
+    num_ranks: int
+    algorithm: str
+    num_transfers: int
+    layout: Layout
+    expand: Callable[[bool], Iterator[Transfers]]
+    symmetry: tuple[RankMap, ...] = ()
+
+    @property
+    def in_flight(self) -> int:
+        """How many transfers of one (source, destination, channel) may be started at a time."""
+        return self.collective.in_flight
+
+    def blocks(self, *, chunks: bool = True) -> Iterator[Transfers]:
+        """Yield the transfers in order, some (usually a step) at a time.
+
+        Parameters
+        ----------
+        chunks
+            False leaves the chunk sets out, which a simulation does not need and which can be
+            far larger than the rest.
+
+        """
+        return self.expand(chunks)
+
+    def transfers(self, *, chunks: bool = True) -> Transfers:
+        """Return all transfers at once; memory grows with their number."""
+        return _join_blocks(list(self.blocks(chunks=chunks)))
+
+    def verify(self) -> None:
+        """Prove symbolically that this schedule implements its collective.
+
+        Memory and time grow with the square of the number of transfers: meant for tests, some
+        ten thousand transfers at most.
+
+        Raises
+        ------
+        simnet.collectives.ScheduleError
+            A ValueError that names the transfer, rank or chunk at fault.
+
+        """
+        from simnet.collectives.verify import verify
+
+        verify(self)
+
+
+def from_transfers(
+    collective: Collective,
+    num_ranks: int,
+    transfers: Transfers,
+    *,
+    algorithm: str = "custom",
+    layout: Layout | None = None,
+    symmetry: tuple[RankMap, ...] = (),
+) -> Schedule:
+    """Make a schedule from explicit transfers, for an algorithm of your own.
+
+    Parameters
+    ----------
+    collective, num_ranks
+        What it does, over how many ranks.
+    transfers
+        All transfers.
+    algorithm
+        Its name.
+    layout
+        How the data is cut into the chunks that `transfers` names; None: one chunk a block.
+    symmetry
+        Rank permutations that map the transfers onto themselves.
+
+    """
+    from simnet.collectives.layout import block_sizes
+
+    collective.check_num_ranks(num_ranks)
+    if layout is None:
+        sizes, repeats = block_sizes(collective, num_ranks)
+        layout = Layout(block_sizes=sizes, repeats=repeats)
+    return Schedule(
+        collective=collective,
+        num_ranks=num_ranks,
+        algorithm=algorithm,
+        num_transfers=len(transfers),
+        layout=layout,
+        expand=lambda _: iter((transfers,) if len(transfers) else ()),
+        symmetry=symmetry,
+    )
+
+
+def _join_blocks(blocks: list[Transfers]) -> Transfers:
+    if len(blocks) == 1:
+        return blocks[0]
+
+    def column(name: str) -> NDArray[np.generic]:
+        arrays = [getattr(block, name) for block in blocks]
+        return np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int64)
+
+    def offsets(name: str) -> IntArray:
+        counts = [np.diff(getattr(block, name)) for block in blocks]
+        return np.concatenate([[0], *counts]).cumsum().astype(np.int64)
+
+    return Transfers(
+        src=column("src").astype(np.int64),
+        dst=column("dst").astype(np.int64),
+        size=column("size").astype(np.int64),
+        reduces=column("reduces").astype(np.bool_),
+        channel=column("channel").astype(np.int64),
+        chunk_offsets=offsets("chunk_offsets"),
+        chunks=column("chunks").astype(np.int64),
+        dep_offsets=offsets("dep_offsets"),
+        deps=column("deps").astype(np.int64),
+    )

@@ -1,0 +1,20 @@
+"""The clock, the contract of a network model, and the reference model."""
+
+from __future__ import annotations
+
+from simnet.engine.clock import Clock
+from simnet.engine.fabric import Departure, Fabric, NetworkModel, Observer, Operation
+from simnet.engine.job import Job, Program
+from simnet.engine.reference import FluidModel
+
+__all__ = [
+    "Clock",
+    "Departure",
+    "Fabric",
+    "FluidModel",
+    "Job",
+    "NetworkModel",
+    "Observer",
+    "Operation",
+    "Program",
+]

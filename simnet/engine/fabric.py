@@ -1,0 +1,233 @@
+"""Where ranks, timers and a network model meet: what a model answers to, and its SimPy shell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from simnet.collectives import Collective, Flows, Plan, plan
+from simnet.engine.clock import LAST, Clock
+from simnet.engine.job import Job, Program, compile_flows, compile_schedule
+from simnet.network import Network
+
+
+class Departure(NamedTuple):
+    """A rank's own part of a job is over: what the world outside a network can see."""
+
+    job: Job
+    rank: int
+    time: float
+
+
+class Observer:
+    """Told what a network model does; every method does nothing until overridden."""
+
+    def on_start(self, job: Job, transfer: int, time: float) -> None:
+        """A transfer has started."""
+
+    def on_end(self, job: Job, transfer: int, time: float) -> None:
+        """A transfer has ended."""
+
+    def on_rates(self, time: float, link_rates: NDArray[np.float64]) -> None:
+        """The links' rates (bytes/s, shape (L,)) from `time` until the next call."""
+
+
+class NetworkModel(Protocol):
+    """What the fabric asks of a network model: a pure core that knows nothing of SimPy.
+
+    A model is at rest between calls. It must give the same times however often `next_time` is
+    asked and whatever else happens on the clock in between.
+    """
+
+    @property
+    def name(self) -> str:
+        """How results call the engine."""
+
+    @property
+    def link_bytes(self) -> NDArray[np.int64]:
+        """Bytes carried by each link until now."""
+
+    def post(self, program: Program, time: float, *, order: tuple[object, ...] = ()) -> Job:
+        """Take up a piece of work at `time`; nothing of it moves before its ranks arrive."""
+
+    def arrive(self, job: Job, rank: int, time: float) -> None:
+        """Let a global rank enter a job at an instant that has not passed."""
+
+    def next_time(self) -> float:
+        """The next instant at which anything happens here, seconds; infinity for none."""
+
+    def advance(self, time: float) -> Sequence[Departure]:
+        """Carry out everything that happens at `time` = `next_time()`, as one batch."""
+
+
+class Operation:
+    """A piece of work on the clock.
+
+    Attributes
+    ----------
+    work : Collective or Flows
+        What was asked for.
+    job : Job
+        Its transfers, and how far each has come.
+    plan : Plan or None
+        Which algorithm runs and why; None for flows.
+    left : mapping of int to simpy.Event
+        Per global rank: triggered when the rank's own part is over, with the time as value.
+    done : simpy.Event
+        Triggered when every rank has left, with the time as value.
+    start : float
+        When the first rank arrives, seconds; infinity before any is announced.
+    """
+
+    def __init__(
+        self, fabric: Fabric, work: Collective | Flows, job: Job, plan: Plan | None
+    ) -> None:
+        self._fabric = fabric
+        self.work = work
+        self.job = job
+        self.start = float("inf")
+        self.plan = plan
+        self.left: Mapping[int, simpy.Event] = {
+            rank: fabric.env.event() for rank in job.program.ranks
+        }
+        self.done = fabric.env.event()
+
+    def arrive(self, rank: int, time: float | None = None) -> None:
+        """Let a global rank enter, now or at a later instant (seconds)."""
+        self._fabric.arrive(self, rank, self._fabric.env.now if time is None else time)
+
+    def describe(self) -> str:
+        """Who has not left and who has not even come, in words."""
+        kind = self.work.kind if isinstance(self.work, Collective) else "flows"
+        ranks = set(self.job.program.ranks)
+        missing = sorted(ranks - self.job.arrived)
+        inside = sorted(self.job.arrived - set(self.job.left))
+        return f"{kind}: ranks {inside} wait, ranks {missing} have not arrived"
+
+
+class Fabric:
+    """A network model on the clock: work is posted to it, and its events can be waited for.
+
+    Parameters
+    ----------
+    env : Clock
+        The SimPy environment of the run.
+    net : Network
+        The network.
+    model : NetworkModel
+        What moves the bytes.
+    """
+
+    def __init__(self, env: Clock, net: Network, model: NetworkModel) -> None:
+        self.env = env
+        self.net = net
+        self.model = model
+        self.operations: list[Operation] = []
+        self._operation_of: dict[int, Operation] = {}
+        self._programs: dict[Collective, tuple[Plan, Program]] = {}
+        self._wake: simpy.Event | None = None
+        self._wake_time = float("inf")
+
+    def post(self, work: Collective | Flows, *, sequence: int = 0) -> Operation:
+        """Announce a collective or flows; ranks enter with `Operation.arrive`.
+
+        Parameters
+        ----------
+        work : Collective or Flows
+            What to do. Its own start and arrivals are not looked at: see `submit`.
+        sequence : int
+            Decides which of two operations goes first on a connection that both come to at the
+            same instant; equal ones are ordered by what they are, not by when they were posted.
+        """
+        if isinstance(work, Flows):
+            chosen, program = None, compile_flows(work, self.net.num_ranks)
+        else:
+            chosen, program = self._program(work)
+        order = (sequence, *_content(work, chosen))
+        job = self.model.post(program, self.env.now, order=order)
+        operation = Operation(self, work, job, chosen)
+        self.operations.append(operation)
+        self._operation_of[job.number] = operation
+        return operation
+
+    def submit(self, work: Collective | Flows, *, sequence: int = 0) -> Operation:
+        """Post work whose ranks arrive by themselves, `start` or `arrivals` seconds from now."""
+        operation = self.post(work, sequence=sequence)
+        ranks = operation.job.program.ranks
+        after = np.zeros(len(ranks)) if isinstance(work, Flows) else work.arrival_times(len(ranks))
+        for rank, delay in zip(ranks, after.tolist(), strict=True):
+            operation.arrive(rank, self.env.now + delay)
+        return operation
+
+    def send(self, src: int, dst: int, size: int | str, *, channel: int = 0) -> simpy.Event:
+        """Send `size` bytes from one rank to another now; the event triggers when they are there.
+
+        For SimPy processes of your own: ``time = yield fabric.send(0, 1, "10MB")``.
+        """
+        from simnet.collectives import flows
+
+        return self.submit(flows([src], [dst], [size], channel=channel)).done
+
+    def arrive(self, operation: Operation, rank: int, time: float) -> None:
+        """Let a rank enter an operation at `time`, seconds, now or later."""
+        if rank not in operation.left:
+            raise ValueError(f"rank {rank} has no part in this operation: {sorted(operation.left)}")
+        if time < self.env.now:
+            raise ValueError(f"rank {rank} arrives at {time} s, but it is {self.env.now} s")
+        operation.start = min(operation.start, time)
+        self.model.arrive(operation.job, rank, time)
+        self._plan_wake()
+
+    def _program(self, work: Collective) -> tuple[Plan, Program]:
+        """Plan and expand a collective, once for all that differ in arrival only."""
+        key = replace(work, start=0.0, arrivals=None)
+        if key not in self._programs:
+            chosen = plan(key, self.net)
+            ranks = key.ranks if key.ranks is not None else tuple(range(self.net.num_ranks))
+            self._programs[key] = (chosen, compile_schedule(chosen.schedule, ranks))
+        return self._programs[key]
+
+    def _plan_wake(self) -> None:
+        """Keep exactly one valid wake-up on the clock, at the model's next instant."""
+        time = self.model.next_time()
+        if time == self._wake_time:
+            return
+        self._wake_time = time
+        self._wake = None
+        if time < float("inf"):
+            # Last in its instant, so that all that the outside does then is one batch.
+            self._wake = self.env.at(time, priority=LAST)
+            self._wake.callbacks.append(self._on_wake)
+
+    def _on_wake(self, event: simpy.Event) -> None:
+        if event is not self._wake:
+            return
+        time, self._wake_time = self._wake_time, float("inf")
+        for departure in self.model.advance(time):
+            operation = self._operation_of[departure.job.number]
+            operation.left[departure.rank].succeed(departure.time)
+            if departure.job.done and not operation.done.triggered:
+                operation.done.succeed(departure.time)
+        self._plan_wake()
+
+
+def _content(work: Collective | Flows, plan: Plan | None) -> tuple[object, ...]:
+    """What orders two pieces of work that nobody has put in an order: what they are."""
+    if isinstance(work, Flows) or plan is None:
+        return ("flows",)
+    return (
+        work.kind,
+        work.size,
+        plan.algorithm,
+        work.root,
+        work.ranks or (),
+        work.pairs,
+        work.splits or (),
+        (work.channel, work.channels, work.segment or 0, work.in_flight),
+        work.arrivals or (work.start,),
+    )

@@ -1,0 +1,178 @@
+"""`simulate`: work on a network in, a result out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import simpy
+
+from simnet.collectives import Collective, Flows
+from simnet.engine import Clock, Fabric, FluidModel, Observer, Operation
+from simnet.network import Network
+from simnet.report.result import Result, WorkResult
+from simnet.transport import Transport, choose_transport
+from simnet.units import parse_time
+from simnet.version import __version__
+
+Process = Callable[[Clock, Fabric], Generator[simpy.Event, Any, Any]]
+
+
+class StuckError(RuntimeError):
+    """Nothing more can happen, but work is left: who waits is in the message."""
+
+
+def simulate(
+    net: Network,
+    *work: Collective | Flows,
+    processes: Sequence[Process] = (),
+    seed: int | None = 0,
+    fabric: str = "fluid",
+    transport: str | Transport | None = None,
+    protocol: str | None = None,
+    until: float | str | None = None,
+    observer: Observer | None = None,
+) -> Result:
+    """Run any mix of collectives, flows and SimPy processes on a network.
+
+    All work given shares one virtual clock that begins at 0; pieces that overlap in time share
+    the links. Times are derived as the reference model defines them (`simnet.engine.reference`).
+
+    Parameters
+    ----------
+    net : Network
+        Where it runs.
+    *work : Collective or Flows
+        What runs: `simnet.collectives.all_reduce("100MB")`, `simnet.flows(...)`, …; each begins
+        at its own start or arrivals.
+    processes : sequence of callables
+        Your own SimPy processes: each is called with ``(env, fabric)`` and returns a generator,
+        which may ``yield env.timeout(1.0)``, ``yield fabric.send(0, 1, "10MB")`` or
+        ``yield fabric.submit(all_reduce("1MB")).done``.
+    seed : int or None
+        Root of the random streams of jitter and loss; None draws one and records it.
+    fabric : {"fluid"}
+        The network model.
+    transport : {"ideal", "retransmit"} or Transport, optional
+        None is ideal where nothing is lost and retransmit where any link has loss.
+    protocol : None
+        A library's protocol habits; none is built yet.
+    until : float or str, optional
+        Stop the clock at this virtual time; what has not ended by then has the finish NaN. By
+        default the run ends when all work and all processes have ended.
+    observer : Observer, optional
+        Told of transfers and rates as they happen.
+
+    Returns
+    -------
+    Result
+        Times, bytes, bandwidths and bounds, with seed and version.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything that is not as described above, in one line.
+    StuckError
+        When work is left that nothing can move any more.
+    """
+    _check_arguments(net, work, processes, fabric, protocol)
+    seed = _checked_seed(seed)
+    chosen = choose_transport(transport, lossy=net.is_lossy)
+    clock = Clock()
+    model = FluidModel(net, chosen, seed, observer)
+    shell = Fabric(clock, net, model)
+    operations = [shell.submit(item) for item in work]
+    running = [clock.process(_generator(process, clock, shell)) for process in processes]
+    _run(clock, shell, operations, running, None if until is None else parse_time(until))
+    return Result(
+        net=net,
+        works=tuple(_work_result(net, operation) for operation in shell.operations),
+        link_bytes=_read_only(model.link_bytes),
+        transport=chosen.name,
+        fabric=fabric,
+        engine=model.name,
+        version=__version__,
+        seed=seed,
+    )
+
+
+def _check_arguments(
+    net: Network, work: Sequence[Any], processes: Sequence[Any], fabric: str, protocol: Any
+) -> None:
+    """Refuse what simulate cannot take, one line each."""
+    if not isinstance(net, Network):
+        raise TypeError(f"net={net!r}: a simnet.Network; wrap a graph: simnet.Network(graph)")
+    for item in work:
+        if not isinstance(item, Collective | Flows):
+            raise TypeError(f"work {item!r}: a simnet.collectives.… collective or simnet.flows(…)")
+    for process in processes:
+        if not callable(process):
+            raise TypeError(f"process {process!r}: a function of (env, fabric), not yet called")
+    if fabric != "fluid":
+        raise ValueError(f"fabric={fabric!r}: not built; write 'fluid'")
+    if protocol is not None:
+        raise ValueError(f"protocol={protocol!r}: not built; leave it None")
+
+
+def _checked_seed(seed: int | None) -> int:
+    """The seed, or a drawn one for None."""
+    if seed is None:
+        return secrets.randbits(32)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed={seed!r}: a whole number, or None to draw one")
+    if seed < 0:
+        raise ValueError(f"seed={seed}: zero or more, or None to draw one")
+    return seed
+
+
+def _generator(
+    process: Process, clock: Clock, fabric: Fabric
+) -> Generator[simpy.Event, Any, Any]:
+    generator = process(clock, fabric)
+    if not isinstance(generator, Generator):
+        raise TypeError(f"process {process!r}: returned {generator!r}, not a generator (no yield?)")
+    return generator
+
+
+def _run(
+    clock: Clock,
+    fabric: Fabric,
+    operations: list[Operation],
+    running: list[simpy.Process],
+    until: float | None,
+) -> None:
+    """Run the clock until all has ended, or until the given time."""
+    end: simpy.Event = clock.all_of([*(operation.done for operation in operations), *running])
+    if until is not None:
+        end = end | clock.at(until)
+    # A process that fails must fail the run, also when the condition has been decided already.
+    try:
+        clock.run(until=end)
+    except RuntimeError as error:
+        if end.triggered or "No scheduled events left" not in str(error):
+            raise
+        waiting = [
+            operation.describe()
+            for operation in fabric.operations
+            if not operation.done.triggered
+        ]
+        raise StuckError(
+            f"nothing can happen after {clock.now} s, but there is left: "
+            f"{'; '.join(waiting) or 'a process that waits for an event nobody triggers'}"
+        ) from None
+
+
+def _work_result(net: Network, operation: Operation) -> WorkResult:
+    return WorkResult(
+        work=operation.work,
+        plan=operation.plan,
+        job=operation.job,
+        net=net,
+        start=operation.start,
+    )
+
+
+def _read_only(array: Any) -> Any:
+    array.flags.writeable = False
+    return array
