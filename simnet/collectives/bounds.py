@@ -28,14 +28,14 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 Adjacency = list[list[tuple[int, float]]]
 
-LATENCY_BUDGET = 500_000
+LATENCY_BUDGET = 200_000
 """Cables looked at, in all, to find the farthest pair; above it sources are sampled."""
 MAX_CUTS = 16
 """Cuts examined for the bisection bound, each in both directions."""
-MAX_CUT_EDGES = 2_000
-"""Edges of the aggregated graph above which the bisection bound is left out (it is then 0)."""
+CUT_BUDGET = 20_000
+"""Edges of flow graphs looked at, in all; cuts above it are left out."""
 CAPACITY_STEPS = 2**40
-"""Whole numbers the largest capacity is cut into for the maximum flow, which is then finite."""
+"""Whole numbers the largest capacity is cut into, so that the maximum flow is finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +144,6 @@ def group_ranks(collective: Collective, net: Network) -> tuple[int, ...]:
     return ranks
 
 
-# --- what must move -------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Demand:
     """What a collective must move; all by group rank, N of them.
@@ -249,9 +246,6 @@ _ENDS = {
 """Which ranks must be heard by which: the root, those with a block that is not empty, or all."""
 
 
-# --- latency --------------------------------------------------------------------------------------
-
-
 def _adjacency(net: Network, *, backward: bool = False) -> Adjacency:
     """(neighbour, least latency) of every node's cables out; into it, where `backward`."""
     adjacency: Adjacency = [[] for _ in net.nodes]
@@ -323,10 +317,7 @@ def _sample(items: IntArray, count: int) -> IntArray:
     return items[np.linspace(0, len(items) - 1, count).astype(np.int64)]
 
 
-# --- bandwidth ------------------------------------------------------------------------------------
-
-
-def _capacity(net: Network, *, card: int) -> FloatArray:
+def card_capacity(net: Network, card: int) -> FloatArray:
     """What each node can send (card=EGRESS) or receive (INGRESS): cables and card, bytes/s."""
     links = net.links
     cables = links.kind == CABLE
@@ -355,7 +346,7 @@ def _bandwidth_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> I
         busy = np.flatnonzero(amount)
         if not len(busy):
             continue
-        capacity = _capacity(net, card=card)[hosts]
+        capacity = card_capacity(net, card)[hosts]
         seconds = first[busy] + amount[busy] / capacity[busy]
         worst = int(seconds.argmax())
         yield _Term(float(seconds[worst]), f"host {ranks[busy[worst]]} {verb}s")
@@ -363,22 +354,24 @@ def _bandwidth_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> I
         yield _Term(together, f"all hosts {verb}")
 
 
-# --- bisection ------------------------------------------------------------------------------------
-
-
 def _bisection_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> Iterator[_Term]:
     """What must cross natural cuts, over the greatest flow that the cables allow."""
     hosts, overhead = net.hosts[list(ranks)], net.overhead[list(ranks)]
     adjacency = _adjacency(net)
-    for cut_side in _cuts(net, ranks):
-        for inside in (cut_side, ~cut_side):
+    budget = CUT_BUDGET
+    for side in _cuts(net, ranks):
+        for inside in (side, ~side):
             amount = demand.crossing(inside)
-            capacity = _cut_capacity(net, hosts[inside], hosts[~inside]) if amount else None
-            if capacity is None:
+            edges = _flow_edges(net, hosts[inside], hosts[~inside]) if amount else {}
+            budget -= len(edges)
+            if budget < 0:
+                return
+            if not edges:
                 continue
             first = _distances(adjacency, hosts[inside], overhead[inside])[hosts[~inside]].min()
-            sides = " and ".join(_names(np.array(ranks)[side]) for side in (inside, ~inside))
-            yield _Term(float(first + amount / capacity), f"bisection between ranks {sides}")
+            sides = " and ".join(_names(np.array(ranks)[part]) for part in (inside, ~inside))
+            seconds = float(first + amount / _max_flow(edges))
+            yield _Term(seconds, f"bisection between ranks {sides}")
 
 
 def _cuts(net: Network, ranks: tuple[int, ...]) -> list[BoolArray]:
@@ -388,7 +381,8 @@ def _cuts(net: Network, ranks: tuple[int, ...]) -> list[BoolArray]:
     for groups in (net.islands or (), _neighbourhoods(net)):
         for group in groups:
             mask = np.isin(ranks, group)
-            if mask.any() and not mask.all() and (~mask).tobytes() not in masks:
+            # A side of one rank is what the bandwidth bound looks at.
+            if 1 < mask.sum() < len(ranks) and (~mask).tobytes() not in masks:
                 masks.setdefault(mask.tobytes(), mask)
     few = _sample(np.arange(len(masks)), MAX_CUTS).tolist()
     return [list(masks.values())[i] for i in few]
@@ -405,12 +399,8 @@ def _neighbourhoods(net: Network) -> list[list[int]]:
     return list(groups.values())
 
 
-def _cut_capacity(net: Network, senders: IntArray, receivers: IntArray) -> float | None:
-    """Greatest flow from senders to receivers in bytes/s; None where the graph is too big."""
-    sides = dict.fromkeys(senders.tolist(), "senders")
-    edges = _flow_edges(net, sides | dict.fromkeys(receivers.tolist(), "receivers"))
-    if len(edges) > MAX_CUT_EDGES:
-        return None
+def _max_flow(edges: Mapping[tuple[Any, Any], float]) -> float:
+    """Greatest flow from "senders" to "receivers", bytes/s."""
     unit = max(edges.values()) / CAPACITY_STEPS
     graph: Any = nx.DiGraph()
     for (tail, head), capacity in edges.items():
@@ -422,23 +412,22 @@ def _cut_capacity(net: Network, senders: IntArray, receivers: IntArray) -> float
     )
 
 
-def _flow_edges(net: Network, sides: Mapping[int, str]) -> dict[tuple[Any, Any], float]:
+def _flow_edges(
+    net: Network, senders: IntArray, receivers: IntArray
+) -> dict[tuple[Any, Any], float]:
     """Edges and capacities between switches, cards and the two sides, each of them one node."""
     edges: dict[tuple[Any, Any], float] = {}
+    sides = dict.fromkeys(senders.tolist(), "senders")
+    sides |= dict.fromkeys(receivers.tolist(), "receivers")
 
     def add(tail: Any, head: Any, capacity: float) -> None:
         tail, head = sides.get(tail, tail), sides.get(head, head)
         if tail != head:
             edges[tail, head] = edges.get((tail, head), 0.0) + capacity
 
-    links = net.links
-    cards = {
-        (kind, node): capacity
-        for kind, node, capacity in zip(
-            links.kind.tolist(), links.source.tolist(), links.bandwidth.tolist(), strict=True
-        )
-        if kind != CABLE
-    }
+    columns = (net.links.kind, net.links.source, net.links.bandwidth)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    cards = {(kind, node): capacity for kind, node, capacity in rows if kind != CABLE}
     cables = list(_cables(net))
     degree = Counter((EGRESS, source) for source, _, _ in cables)
     degree.update((INGRESS, target) for _, target, _ in cables)

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simnet.collectives.bounds import group_ranks
+from simnet.collectives.bounds import card_capacity, group_ranks, lower_bound
 from simnet.collectives.collective import Collective
 from simnet.collectives.cost import FORMS, closed_form
 from simnet.collectives.schedule import Schedule, Transfers
 from simnet.collectives.table import AUTO, algorithms, build, check_options, option_names
-from simnet.network import Network
+from simnet.network import EGRESS, INGRESS, Network
 from simnet.units import format_time
 
 IntArray = NDArray[np.int64]
@@ -31,8 +31,8 @@ FloatArray = NDArray[np.float64]
 
 MAX_TRANSFERS = 150_000
 """Transfers of a schedule above which its closed form stands in for the walk."""
-MAX_ROUTES = 10_000
-"""Routes of a schedule above which its closed form stands in for the walk."""
+ROUTE_WORK = 5_000_000
+"""Routes of a schedule times (nodes of the network + 1,000) above which it does likewise."""
 ROUTE_SAMPLE = 64
 """Routes that alpha and beta of a closed form are taken from."""
 TIE = 1e-9
@@ -218,6 +218,7 @@ class _Walker:
         self._net = net
         self._ranks = np.array(ranks, dtype=np.int64)
         self._routes: dict[tuple[int, int, int], tuple[IntArray, float]] = {}
+        self._bounds: dict[str, float] = {}
 
     def estimate(self, schedule: Schedule) -> float:
         """Seconds: by walking the schedule, or by the closed form where it is too big for that."""
@@ -227,7 +228,7 @@ class _Walker:
             return self._closed_form(schedule)
         transfers = schedule.transfers(chunks=False)
         connections, which = _connections(transfers)
-        if len(connections) > MAX_ROUTES:
+        if len(connections) * (len(self._net.nodes) + 1000) > ROUTE_WORK:
             return self._closed_form(schedule)
         offsets, deps = _with_queues(transfers, which, schedule.in_flight)
         depth = _longest_paths(offsets, deps, (~transfers.joins).astype(np.float64))
@@ -269,31 +270,51 @@ class _Walker:
         return fixed + drain + np.where(transfers.reduces, reduced / pace, 0.0)
 
     def _closed_form(self, schedule: Schedule) -> float:
-        """The closed form with the mean latency and the least bandwidth of a sample of routes."""
+        """The closed form for the mean latency and the least bandwidth of a sample of routes.
+
+        Not below the lower bound, which knows of bisections; direct is then bound like an
+        all_to_all a phase, whose messages it sends.
+        """
         collective, N = schedule.collective, schedule.num_ranks
         few = np.unique(np.linspace(0, N - 1, ROUTE_SAMPLE).astype(np.int64)).tolist()
         # Rings only use routes between neighbours; of the others all distances are sampled.
         reach = 1 if "ring" in schedule.algorithm else N - 1
         pairs = [(src, (src + 1 + i * reach // len(few)) % N) for i, src in enumerate(few)]
         routes = [self._route(src, dst, collective.channel) for src, dst in pairs]
-        slowest = min(float(self._net.links.bandwidth[route].min()) for route, _ in routes)
+        rate = min(float(self._net.links.bandwidth[route].min()) for route, _ in routes)
+        if schedule.algorithm in ("direct", "flat", "parameter_server"):
+            # N - 1 messages at once use all cables of a host.
+            hosts = self._net.hosts[self._ranks]
+            cards = [card_capacity(self._net, card)[hosts].min() for card in (EGRESS, INGRESS)]
+            rate = min((N - 1) * rate, *map(float, cards))
         pace = float(self._net.reduce_bandwidth[self._ranks].min())
         options = schedule.collective.options
         islands = options.get("islands")
         form = FORMS[collective.kind, schedule.algorithm]
-        return closed_form(
+        seconds = closed_form(
             collective.kind,
             schedule.algorithm,
             N,
             collective.size,
             alpha=float(np.mean([fixed for _, fixed in routes])),
-            beta=1.0 / slowest,
+            beta=1.0 / rate,
             gamma=1.0 / pace,
             segment=collective.segment if form.segments else None,
             root=collective.root,
             dims=options.get("dims"),
             islands=None if islands is None else [len(island) for island in islands],
         )
+        if schedule.algorithm != "direct":
+            return max(seconds, self._bound(collective.kind, collective))
+        phases = 2 if collective.kind == "all_reduce" else 1
+        pattern = Collective(kind="all_to_all", size=collective.size, ranks=collective.ranks)
+        return max(seconds, phases * self._bound("direct", pattern))
+
+    def _bound(self, name: str, collective: Collective) -> float:
+        """The lower bound, worked out once."""
+        if name not in self._bounds:
+            self._bounds[name] = lower_bound(collective, self._net).seconds
+        return self._bounds[name]
 
 
 def _connections(transfers: Transfers) -> tuple[IntArray, IntArray]:

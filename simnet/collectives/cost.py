@@ -25,6 +25,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -108,15 +109,12 @@ def closed_form(
         raise ValueError(f"closed_form: root {root} is not a rank of {num_ranks}")
     if num_ranks == 1:
         return 0.0
-    return float(
-        form.seconds(
-            Case(
-                kind=kind, N=num_ranks, S=size, alpha=alpha, beta=beta, gamma=gamma,
-                segment=segment, root=root, dims=_grid(algorithm, num_ranks, dims),
-                islands=_parts(algorithm, num_ranks, islands),
-            )
-        )
+    case = Case(
+        kind=kind, N=num_ranks, S=size, alpha=alpha, beta=beta, gamma=gamma, segment=segment,
+        root=root, dims=_sizes("dims", dims, num_ranks) if algorithm == "torus" else (),
+        islands=_sizes("islands", islands, num_ranks) if algorithm == "hierarchical" else (),
     )  # fmt: skip
+    return float(form.seconds(case))
 
 
 def exactness(kind: str, algorithm: str) -> str:
@@ -204,9 +202,6 @@ def _phases(case: Case) -> tuple[int, int]:
     return int(case.kind != "all_gather"), int(case.kind != "reduce_scatter")
 
 
-# --- rings ----------------------------------------------------------------------------------------
-
-
 def _ring(case: Case) -> float:
     """N − 1 steps a phase. The largest block moves in every step, so uneven cuts are exact too."""
     reduced, plain = (phase * (case.N - 1) for phase in _phases(case))
@@ -257,9 +252,6 @@ def _hierarchical(case: Case) -> float:
     return within + _along_dims(case, (len(case.islands),))
 
 
-# --- recursive ------------------------------------------------------------------------------------
-
-
 def _folded(case: Case, overlap: float) -> float:
     """What ranks beyond a power of two cost: their buffers in and out, and the overlap.
 
@@ -298,9 +290,6 @@ def _runs(num_ranks: int) -> list[int]:
 def _dissemination(case: Case) -> float:
     """Empty messages in ceil(log2 N) rounds."""
     return case.depth * case.alpha
-
-
-# --- trees ----------------------------------------------------------------------------------------
 
 
 def _binomial(case: Case) -> float:
@@ -344,9 +333,6 @@ def _double_binary_tree(case: Case) -> float:
     return fill + (count - 1) * (case.alpha + 2 * piece * case.beta + piece * case.gamma)
 
 
-# --- all at once ----------------------------------------------------------------------------------
-
-
 def _direct(case: Case) -> float:
     """N − 1 messages share each card in each phase; the largest block's receiver is the last."""
     reduced, plain = _phases(case)
@@ -382,81 +368,62 @@ def _one_message(case: Case) -> float:
     return (case.segments(case.S) - 1) * case.alpha + case.send(case.S)
 
 
-# --- the table ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """A closed form: how it is meant, and whether it takes segments."""
+class Form(NamedTuple):
+    """A closed form, how it is meant, and whether it takes segments."""
 
     seconds: Callable[[Case], float]
     exact: str
     segments: bool = False
 
 
-def _form(seconds: Callable[[Case], float], exact: str, *, segments: bool = False) -> Form:
-    return Form(seconds=seconds, exact=exact, segments=segments)
-
-
 FORMS: Mapping[tuple[str, str], Form] = MappingProxyType(
     {
-        ("all_reduce", "ring"): _form(_ring, ALWAYS, segments=True),
-        ("all_reduce", "bidirectional_ring"): _form(_bidirectional_ring, EVEN, segments=True),
-        ("all_reduce", "recursive_halving_doubling"): _form(
+        ("all_reduce", "ring"): Form(_ring, ALWAYS, segments=True),
+        ("all_reduce", "bidirectional_ring"): Form(_bidirectional_ring, EVEN, segments=True),
+        ("all_reduce", "recursive_halving_doubling"): Form(
             _recursive_halving_doubling, POWER_OF_TWO
         ),
-        ("all_reduce", "recursive_doubling"): _form(_recursive_doubling, POWER_OF_TWO),
-        ("all_reduce", "binomial"): _form(_binomial, ALWAYS),
-        ("all_reduce", "double_binary_tree"): _form(_double_binary_tree, MODEL, segments=True),
-        ("all_reduce", "direct"): _form(_direct, EVEN, segments=True),
-        ("all_reduce", "parameter_server"): _form(_parameter_server, ALWAYS, segments=True),
-        ("all_reduce", "hierarchical"): _form(_hierarchical, EVEN),
-        ("all_reduce", "torus"): _form(_torus, EVEN),
-        ("reduce_scatter", "ring"): _form(_ring, ALWAYS, segments=True),
-        ("reduce_scatter", "bidirectional_ring"): _form(_bidirectional_ring, EVEN, segments=True),
-        ("reduce_scatter", "recursive_halving"): _form(_logarithmic, EVEN),
-        ("reduce_scatter", "direct"): _form(_direct, ALWAYS, segments=True),
-        ("all_gather", "ring"): _form(_ring, ALWAYS, segments=True),
-        ("all_gather", "bidirectional_ring"): _form(_bidirectional_ring, EVEN, segments=True),
-        ("all_gather", "recursive_doubling"): _form(_logarithmic, EVEN),
-        ("all_gather", "direct"): _form(_direct, ALWAYS, segments=True),
-        ("all_to_all", "direct"): _form(_direct, ALWAYS, segments=True),
-        ("all_to_all", "pairwise"): _form(_pairwise, EVEN),
-        ("all_to_all", "ring"): _form(_ring_all_to_all, EVEN, segments=True),
-        ("broadcast", "binomial"): _form(_binomial, ALWAYS),
-        ("broadcast", "chain"): _form(_chain, ALWAYS, segments=True),
-        ("broadcast", "flat"): _form(_flat, ALWAYS, segments=True),
-        ("broadcast", "scatter_allgather"): _form(_scatter_allgather, EVEN),
-        ("reduce", "binomial"): _form(_binomial, ALWAYS),
-        ("reduce", "chain"): _form(_chain, ALWAYS, segments=True),
-        ("reduce", "flat"): _form(_flat, ALWAYS, segments=True),
-        ("gather", "binomial"): _form(_binomial, EVEN),
-        ("gather", "flat"): _form(_flat, ALWAYS, segments=True),
-        ("scatter", "binomial"): _form(_binomial, EVEN),
-        ("scatter", "flat"): _form(_flat, ALWAYS, segments=True),
-        ("send", "direct"): _form(_one_message, ALWAYS, segments=True),
-        ("permutation", "direct"): _form(_one_message, ALWAYS, segments=True),
-        ("barrier", "dissemination"): _form(_dissemination, ALWAYS),
+        ("all_reduce", "recursive_doubling"): Form(_recursive_doubling, POWER_OF_TWO),
+        ("all_reduce", "binomial"): Form(_binomial, ALWAYS),
+        ("all_reduce", "double_binary_tree"): Form(_double_binary_tree, MODEL, segments=True),
+        ("all_reduce", "direct"): Form(_direct, EVEN, segments=True),
+        ("all_reduce", "parameter_server"): Form(_parameter_server, ALWAYS, segments=True),
+        ("all_reduce", "hierarchical"): Form(_hierarchical, EVEN),
+        ("all_reduce", "torus"): Form(_torus, EVEN),
+        ("reduce_scatter", "ring"): Form(_ring, ALWAYS, segments=True),
+        ("reduce_scatter", "bidirectional_ring"): Form(_bidirectional_ring, EVEN, segments=True),
+        ("reduce_scatter", "recursive_halving"): Form(_logarithmic, EVEN),
+        ("reduce_scatter", "direct"): Form(_direct, ALWAYS, segments=True),
+        ("all_gather", "ring"): Form(_ring, ALWAYS, segments=True),
+        ("all_gather", "bidirectional_ring"): Form(_bidirectional_ring, EVEN, segments=True),
+        ("all_gather", "recursive_doubling"): Form(_logarithmic, EVEN),
+        ("all_gather", "direct"): Form(_direct, ALWAYS, segments=True),
+        ("all_to_all", "direct"): Form(_direct, ALWAYS, segments=True),
+        ("all_to_all", "pairwise"): Form(_pairwise, EVEN),
+        ("all_to_all", "ring"): Form(_ring_all_to_all, EVEN, segments=True),
+        ("broadcast", "binomial"): Form(_binomial, ALWAYS),
+        ("broadcast", "chain"): Form(_chain, ALWAYS, segments=True),
+        ("broadcast", "flat"): Form(_flat, ALWAYS, segments=True),
+        ("broadcast", "scatter_allgather"): Form(_scatter_allgather, EVEN),
+        ("reduce", "binomial"): Form(_binomial, ALWAYS),
+        ("reduce", "chain"): Form(_chain, ALWAYS, segments=True),
+        ("reduce", "flat"): Form(_flat, ALWAYS, segments=True),
+        ("gather", "binomial"): Form(_binomial, EVEN),
+        ("gather", "flat"): Form(_flat, ALWAYS, segments=True),
+        ("scatter", "binomial"): Form(_binomial, EVEN),
+        ("scatter", "flat"): Form(_flat, ALWAYS, segments=True),
+        ("send", "direct"): Form(_one_message, ALWAYS, segments=True),
+        ("permutation", "direct"): Form(_one_message, ALWAYS, segments=True),
+        ("barrier", "dissemination"): Form(_dissemination, ALWAYS),
     }
 )
 """Every (kind, algorithm) and its closed form."""
 
 
-def _grid(algorithm: str, num_ranks: int, dims: Sequence[int] | None) -> tuple[int, ...]:
-    """The dimensions of a torus, checked; () for other algorithms."""
-    if algorithm != "torus":
-        return ()
-    if dims is None or math.prod(dims) != num_ranks:
-        raise ValueError(f"closed_form: torus over {num_ranks} ranks needs dims= of that product")
-    return tuple(dims)
-
-
-def _parts(algorithm: str, num_ranks: int, islands: Sequence[int] | None) -> tuple[int, ...]:
-    """The sizes of islands, checked; () for other algorithms."""
-    if algorithm != "hierarchical":
-        return ()
-    if islands is None or sum(islands) != num_ranks or min(islands) < 1:
-        raise ValueError(
-            f"closed_form: hierarchical over {num_ranks} ranks needs islands= of that sum"
-        )
-    return tuple(islands)
+def _sizes(name: str, given: Sequence[int] | None, num_ranks: int) -> tuple[int, ...]:
+    """The dims of a torus or the sizes of islands, checked."""
+    total = math.prod if name == "dims" else sum
+    if given is None or min(given, default=0) < 1 or total(given) != num_ranks:
+        word = "product" if name == "dims" else "sum"
+        raise ValueError(f"closed_form: needs {name}=, of {word} {num_ranks}, not {given!r}")
+    return tuple(given)

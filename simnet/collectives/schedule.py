@@ -199,22 +199,22 @@ def _join_blocks(blocks: list[Transfers]) -> Transfers:
     if len(blocks) == 1:
         return blocks[0]
 
-    def column(name: str) -> NDArray[np.generic]:
-        arrays = [getattr(block, name) for block in blocks]
-        return np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int64)
+    def column(name: str) -> IntArray:
+        none = np.empty(0, dtype=np.int64)
+        return np.concatenate([none, *(getattr(block, name) for block in blocks)])
 
     def offsets(name: str) -> IntArray:
         counts = [np.diff(getattr(block, name)) for block in blocks]
-        return np.concatenate([[0], *counts]).cumsum().astype(np.int64)
+        return np.concatenate([np.zeros(1, dtype=np.int64), *counts]).cumsum()
 
     return Transfers(
-        src=column("src").astype(np.int64),
-        dst=column("dst").astype(np.int64),
-        size=column("size").astype(np.int64),
-        reduces=column("reduces").astype(np.bool_),
-        channel=column("channel").astype(np.int64),
+        src=column("src"),
+        dst=column("dst"),
+        size=column("size"),
+        reduces=column("reduces").astype(np.bool_, copy=False),
+        channel=column("channel"),
         chunk_offsets=offsets("chunk_offsets"),
-        chunks=column("chunks").astype(np.int64),
+        chunks=column("chunks"),
         dep_offsets=offsets("dep_offsets"),
-        deps=column("deps").astype(np.int64),
+        deps=column("deps"),
     )
