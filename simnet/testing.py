@@ -6,6 +6,7 @@ simnet's own tests run on its own models.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -44,7 +45,7 @@ def check_transport(transport: Transport, *, loss: float = 0.3, messages: int = 
             same = transport.rounds(size, latency=0.1, loss=loss, rng=again)
             assert rounds == same, f"one stream, two plans: {rounds} and {same}"
             assert rounds[0] == (0.0, size), f"the first round is the message, not {rounds[0]}"
-            for before, later in zip(rounds, rounds[1:], strict=False):
+            for before, later in itertools.pairwise(rounds):
                 assert later.wait >= 0, f"a round waits {later.wait} s"
                 assert 0 <= later.size <= before.size, f"{later.size} B again of {before.size} B"
 
@@ -75,7 +76,7 @@ def check_network_model(make: ModelFactory) -> None:
 
 
 def _cable(**host: float) -> Network:
-    graph = nx.Graph()
+    graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from([0, 1, 2], **host)
     graph.add_edges_from([(0, 1), (0, 2), (1, 2)], bandwidth=100.0, latency=1.0)
     return Network(graph)

@@ -29,7 +29,7 @@ def graphs(draw, *, min_hosts=1, max_hosts=6, max_switches=3, tree=False, cards=
     nodes = draw(st.permutations(list(graph)))
     pairs = [(draw(st.sampled_from(nodes[:i])), node) for i, node in enumerate(nodes) if i]
     if not tree:
-        others = [pair for pair in itertools.combinations(nodes, 2)]
+        others = list(itertools.combinations(nodes, 2))
         pairs += draw(st.lists(st.sampled_from(others), max_size=6)) if others else []
     for pair in pairs:
         graph.add_edge(
@@ -45,8 +45,17 @@ def works(draw, ranks):
     """Any collective with any of its algorithms that needs no hint from the graph."""
     kind = draw(
         st.sampled_from(
-            ["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce",
-             "gather", "scatter", "barrier"]
+            [
+                "all_reduce",
+                "all_gather",
+                "reduce_scatter",
+                "all_to_all",
+                "broadcast",
+                "reduce",
+                "gather",
+                "scatter",
+                "barrier",
+            ]
         )
     )
     names = sorted(set(collectives.algorithms(kind)) - {"hierarchical", "torus"})

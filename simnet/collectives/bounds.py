@@ -1,17 +1,15 @@
 """Lower bounds: what no algorithm can beat on a given network.
 
 Every bound holds for any schedule whose reductions happen at the ranks (none inside the network),
-under the fluid semantics: a transfer pays its sender's overhead and the latency of its route,
-then drains at no more than any link's bandwidth. Local reduction, loss and retransmission only
-add to it. Routes are not looked at: paths and flows over the graph's cables can only be better.
+under the fluid semantics. Local reduction, loss and retransmission only add to it. Routes are not
+looked at: the shortest paths and greatest flows over the graph's cables can only be better.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,23 +17,17 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from simnet.collectives.collective import PAIRED_KINDS, ROOTED_KINDS, Collective
+from simnet.collectives.collective import PAIRED_KINDS, Collective, FloatArray, IntArray
 from simnet.collectives.layout import cut
 from simnet.network import CABLE, EGRESS, INGRESS, Network
 
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 Adjacency = list[list[tuple[int, float]]]
 
-LATENCY_BUDGET = 200_000
-"""Cables looked at, in all, to find the farthest pair; above it sources are sampled."""
-MAX_CUTS = 16
-"""Cuts examined for the bisection bound, each in both directions."""
-CUT_BUDGET = 20_000
-"""Edges of flow graphs looked at, in all; cuts above it are left out."""
-CAPACITY_STEPS = 2**40
-"""Whole numbers the largest capacity is cut into, so that the maximum flow is finite."""
+LATENCY_BUDGET = 200_000  # cables looked at for the farthest pair; above it sources are sampled
+MAX_CUTS = 16  # examined for the bisection bound, each in both directions
+CUT_BUDGET = 20_000  # edges of flow graphs looked at, in all; cuts beyond it are left out
+CAPACITY_STEPS = 2**40  # the largest capacity in whole numbers: the maximum flow is then finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,20 +37,17 @@ class Bound:
     Attributes
     ----------
     seconds : float
-        The greatest of the three components. It counts from the earliest arrival: that others
-        arrive late can only add to it. 0 where nothing moves.
+        The greatest of the three below, from the earliest arrival on; 0 where nothing moves.
     latency : float
-        Seconds for the farthest pair of ranks of which one must hear of the other.
+        Seconds for the farthest of the pairs of which one must hear of the other.
     bandwidth : float
-        Seconds for the busiest rank, or for all ranks together, to send or receive what they
-        must, with the latency that the first byte pays.
+        Seconds for the busiest rank, or all together, to send or receive what they must, with
+        the latency that the first byte pays.
     bisection : float
-        Seconds for what must cross the worst of the cuts tried, with the latency that the first
-        byte pays; 0 where no cut was tried.
+        As much for what must cross the worst of the cuts tried; 0 where none was.
     binding : str
-        What sets `seconds`: ``"host 3 sends"``, ``"all hosts send"``,
-        ``"bisection between ranks 0–3 and 4–7"``, ``"latency 0→5"``. Numbers are ranks of the
-        network; the first side of a bisection sends.
+        What sets `seconds`, in ranks of the network: ``"host 3 sends"``, ``"all hosts send"``,
+        ``"bisection between ranks 0–3 and 4–7"`` (the first side sends), ``"latency 0→5"``.
     """
 
     seconds: float
@@ -91,7 +80,7 @@ def lower_bound(collective: Collective, net: Network) -> Bound:
     Returns
     -------
     Bound
-        Valid for the last finish minus the earliest arrival.
+        Valid for the last finish minus the earliest arrival: late ones can only add to it.
 
     Raises
     ------
@@ -101,45 +90,37 @@ def lower_bound(collective: Collective, net: Network) -> Bound:
     Notes
     -----
     Bytes that all ranks together must send: all_reduce 2(N−1)S, reduce_scatter and all_gather
-    (N−1)S (P. Patarasuk, X. Yuan, "Bandwidth optimal all-reduce algorithms for clusters of
-    workstations", J. Parallel Distrib. Comput. 69, 2009, doi:10.1016/j.jpdc.2008.09.002);
-    broadcast and reduce (N−1)S; gather and scatter all but the root's own block; all_to_all what
-    is off the diagonal. For one rank see E. Chan, M. Heimlich, A. Purkayastha, R. van de Geijn,
-    "Collective communication: theory, practice, and experience", Concurrency Comput. Pract. Exp.
-    19, 2007, doi:10.1002/cpe.1206.
+    (N−1)S (Patarasuk and Yuan, J. Parallel Distrib. Comput. 69, 2009,
+    doi:10.1016/j.jpdc.2008.09.002); broadcast and reduce (N−1)S; gather and scatter all but the
+    root's own block; all_to_all what is off the diagonal. For one rank see Chan, Heimlich,
+    Purkayastha and van de Geijn, Concurrency Comput. Pract. Exp. 19, 2007, doi:10.1002/cpe.1206.
     """
     ranks = group_ranks(collective, net)
     demand = _demand(collective, len(ranks))
     latency = bandwidth = bisection = _NOTHING
     if len(ranks) > 1 and len(demand.sources):
         latency = _latency_term(demand, net, ranks)
-        bandwidth = max(_bandwidth_terms(demand, net, ranks), default=_NOTHING)
-        bisection = max(_bisection_terms(demand, net, ranks), default=_NOTHING)
-    best = max(bandwidth, bisection, latency, key=lambda term: term.seconds)
+        bandwidth = _greatest(_bandwidth_terms(demand, net, ranks))
+        bisection = _greatest(_bisection_terms(demand, net, ranks))
+    best = _greatest((bandwidth, bisection, latency))
     return Bound(
-        seconds=best.seconds,
-        latency=latency.seconds,
-        bandwidth=bandwidth.seconds,
-        bisection=bisection.seconds,
-        binding=best.binding if best.seconds else _NOTHING.binding,
-    )
+        seconds=best.seconds, latency=latency.seconds, bandwidth=bandwidth.seconds,
+        bisection=bisection.seconds, binding=best.binding,
+    )  # fmt: skip
+
+
+def _greatest(terms: Iterable[_Term]) -> _Term:
+    """The first of the greatest."""
+    return max(terms, key=lambda term: term.seconds, default=_NOTHING)
 
 
 def group_ranks(collective: Collective, net: Network) -> tuple[int, ...]:
-    """Return the network's rank of each group rank.
-
-    Raises
-    ------
-    ValueError
-        If a rank is not in the network, or the collective does not fit the group.
-    """
+    """Return the network's rank of each group rank; ValueError where the group does not fit."""
     ranks = tuple(range(net.num_ranks)) if collective.ranks is None else collective.ranks
+    last = net.num_ranks - 1
     for rank in ranks:
-        if rank >= net.num_ranks:
-            raise ValueError(
-                f"{collective.kind}: rank {rank} is not in the network, "
-                f"whose ranks are 0 to {net.num_ranks - 1}"
-            )
+        if rank > last:
+            raise ValueError(f"{collective.kind}: rank {rank} is not in the network (0 to {last})")
     collective.check_num_ranks(len(ranks))
     return ranks
 
@@ -184,66 +165,44 @@ def _paired_demand(src: IntArray, dst: IntArray, size: IntArray, num_ranks: int)
     np.add.at(send, src, size)
     np.add.at(receive, dst, size)
     return _Demand(
-        send=send,
-        receive=receive,
-        total=int(size.sum()),
+        send=send, receive=receive, total=int(size.sum()), sources=src, targets=dst, paired=True,
         crossing=lambda inside: int(size[inside[src] & ~inside[dst]].sum()),
-        sources=src,
-        targets=dst,
-        paired=True,
-    )
+    )  # fmt: skip
 
 
 def _group_demand(collective: Collective, num_ranks: int) -> _Demand:
     """Collectives of which a cut need only know how many ranks, blocks and roots are inside."""
-    kind, size, root = collective.kind, collective.size, collective.root
-    everyone = np.arange(num_ranks)
+    kind, size, everyone = collective.kind, collective.size, np.arange(num_ranks)
     block = cut(np.array([size]), num_ranks)[0]
-    ends = {"one": everyone[root : root + 1], "some": np.flatnonzero(block), "all": everyone}
-    sources, targets = (ends[end] for end in _ENDS[kind])
+    root = everyone == collective.root
+    nonempty, at_root = np.flatnonzero(block), np.flatnonzero(root)
+    some = nonempty if kind in ("all_gather", "gather") else everyone
+    sources = at_root if kind in ("broadcast", "scatter") else some
+    some = nonempty if kind in ("reduce_scatter", "scatter", "all_to_all") else everyone
+    targets = at_root if kind in ("reduce", "gather") else some
     if size == 0 and kind != "barrier":
         sources = targets = everyone[:0]
-    total = size * (num_ranks - 1)
-    if kind in ("gather", "scatter"):
-        total = size - int(block[root])
+    total = size - int(block[root][0]) if kind in ("gather", "scatter") else size * (num_ranks - 1)
 
     def across(ranks: Any, blocks: Any, rooted: Any) -> Any:
         """Bytes that leave a side with so many ranks and bytes of blocks, and maybe the root."""
-        match kind:
-            case "all_gather" | "gather":
-                amount = blocks
-            case "reduce_scatter" | "scatter":
-                amount = size - blocks
-            case "all_to_all":
-                amount = ranks * (size - blocks)
-            case _:
-                amount = size + 0 * blocks
-        if kind in ROOTED_KINDS:
-            amount = amount * (rooted == (kind in ("broadcast", "scatter")))
-        return amount
+        return {
+            "broadcast": size * rooted,
+            "reduce": size * (1 - rooted),
+            "scatter": (size - blocks) * rooted,
+            "gather": blocks * (1 - rooted),
+            "reduce_scatter": size - blocks,
+            "all_gather": blocks,
+            "all_to_all": ranks * (size - blocks),
+        }.get(kind, size + 0 * blocks)
 
     return _Demand(
-        send=across(1, block, everyone == root),
-        receive=across(num_ranks - 1, size - block, everyone != root),
+        send=across(1, block, root.astype(np.int64)),
+        receive=across(num_ranks - 1, size - block, (~root).astype(np.int64)),
         total=2 * total if kind == "all_reduce" else total,
-        crossing=lambda side: int(across(int(side.sum()), int(block[side].sum()), side[root])),
-        sources=sources,
-        targets=targets,
-    )
-
-
-_ENDS = {
-    "all_reduce": ("all", "all"),
-    "barrier": ("all", "all"),
-    "all_gather": ("some", "all"),
-    "reduce_scatter": ("all", "some"),
-    "all_to_all": ("all", "some"),
-    "broadcast": ("one", "all"),
-    "reduce": ("all", "one"),
-    "gather": ("some", "one"),
-    "scatter": ("one", "some"),
-}
-"""Which ranks must be heard by which: the root, those with a block that is not empty, or all."""
+        crossing=lambda side: int(across(side.sum(), block[side].sum(), int(side[root][0]))),
+        sources=sources, targets=targets,
+    )  # fmt: skip
 
 
 def _adjacency(net: Network, *, backward: bool = False) -> Adjacency:
@@ -276,8 +235,8 @@ def _nearest(
 
 def _distances(adjacency: Adjacency, nodes: IntArray, begin: FloatArray) -> FloatArray:
     """Seconds from the nearest of some nodes to every node; (number of nodes,)."""
-    nearest = _nearest(adjacency, nodes, begin)
-    return np.array([min(found.values(), default=math.inf) for found in nearest])
+    found = _nearest(adjacency, nodes, begin)
+    return np.array([min(seconds.values(), default=math.inf) for seconds in found])
 
 
 def _nearest_other(adjacency: Adjacency, hosts: IntArray, begin: FloatArray) -> FloatArray:
@@ -290,8 +249,8 @@ def _nearest_other(adjacency: Adjacency, hosts: IntArray, begin: FloatArray) -> 
 def _latency_term(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> _Term:
     """The farthest pair: overhead of the sender and the shortest path over the cables."""
     hosts, overhead = net.hosts[list(ranks)], net.overhead[list(ranks)]
-    backward = not demand.paired and len(demand.targets) < len(demand.sources)
     ends, others = demand.sources, demand.targets
+    backward = not demand.paired and len(others) < len(ends)
     if backward:
         ends, others = others, ends
     adjacency = _adjacency(net, backward=backward)
@@ -305,16 +264,14 @@ def _latency_term(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> _Ter
         worst = int(seconds.argmax())
         pair = (ranks[end], ranks[far[worst]])
         src, dst = pair[::-1] if backward else pair
-        if seconds[worst] > best.seconds:
-            best = _Term(float(seconds[worst]), f"latency {src}→{dst}")
+        best = _greatest((best, _Term(float(seconds[worst]), f"latency {src}→{dst}")))
     return best
 
 
 def _sample(items: IntArray, count: int) -> IntArray:
     """At most `count` of the items, evenly spread, first and last among them."""
-    if len(items) <= count:
-        return items
-    return items[np.linspace(0, len(items) - 1, count).astype(np.int64)]
+    count = min(count, len(items))
+    return items[np.arange(count) * (len(items) - 1) // max(count - 1, 1)]
 
 
 def card_capacity(net: Network, card: int) -> FloatArray:
@@ -322,8 +279,8 @@ def card_capacity(net: Network, card: int) -> FloatArray:
     links = net.links
     cables = links.kind == CABLE
     ends = (links.source if card == EGRESS else links.target)[cables]
-    sums = np.bincount(ends, weights=links.bandwidth[cables], minlength=len(net.nodes))
-    capacity = sums.astype(np.float64)
+    capacity = np.zeros(len(net.nodes))
+    np.add.at(capacity, ends, links.bandwidth[cables])
     cards = links.kind == card
     limited = links.source[cards]
     capacity[limited] = np.minimum(capacity[limited], links.bandwidth[cards])
@@ -336,8 +293,7 @@ def _bandwidth_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> I
     backward, forward = _adjacency(net, backward=True), _adjacency(net)
     first_out = overhead + _nearest_other(backward, hosts, np.zeros(len(hosts)))
     first_in = _nearest_other(forward, hosts, overhead)
-    if len(demand.sources) == 1:
-        origin = demand.sources
+    if len(origin := demand.sources) == 1:
         first_in = _distances(forward, hosts[origin], overhead[origin])[hosts]
     for verb, amount, first, card in (
         ("send", demand.send, first_out, EGRESS),
@@ -350,8 +306,7 @@ def _bandwidth_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> I
         seconds = first[busy] + amount[busy] / capacity[busy]
         worst = int(seconds.argmax())
         yield _Term(float(seconds[worst]), f"host {ranks[busy[worst]]} {verb}s")
-        together = float(first.min() + demand.total / capacity.sum())
-        yield _Term(together, f"all hosts {verb}")
+        yield _Term(float(first.min() + demand.total / capacity.sum()), f"all hosts {verb}")
 
 
 def _bisection_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> Iterator[_Term]:
@@ -364,52 +319,45 @@ def _bisection_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> I
             amount = demand.crossing(inside)
             edges = _flow_edges(net, hosts[inside], hosts[~inside]) if amount else {}
             budget -= len(edges)
-            if budget < 0:
-                return
             if not edges:
                 continue
+            if budget < 0:
+                return
             first = _distances(adjacency, hosts[inside], overhead[inside])[hosts[~inside]].min()
             sides = " and ".join(_names(np.array(ranks)[part]) for part in (inside, ~inside))
-            seconds = float(first + amount / _max_flow(edges))
-            yield _Term(seconds, f"bisection between ranks {sides}")
+            yield _Term(
+                float(first + amount / _max_flow(edges)), f"bisection between ranks {sides}"
+            )
 
 
 def _cuts(net: Network, ranks: tuple[int, ...]) -> list[BoolArray]:
-    """Cuts worth trying: halves of the group, then each island, then each set of neighbours."""
+    """Cuts worth trying: halves of the group, each island, each set of hosts on the same nodes."""
     half = np.arange(len(ranks)) < len(ranks) // 2
     masks = {half.tobytes(): half}
-    for groups in (net.islands or (), _neighbourhoods(net)):
-        for group in groups:
-            mask = np.isin(ranks, group)
-            # A side of one rank is what the bandwidth bound looks at.
-            if 1 < mask.sum() < len(ranks) and (~mask).tobytes() not in masks:
-                masks.setdefault(mask.tobytes(), mask)
-    few = _sample(np.arange(len(masks)), MAX_CUTS).tolist()
-    return [list(masks.values())[i] for i in few]
-
-
-def _neighbourhoods(net: Network) -> list[list[int]]:
-    """Ranks grouped by the nodes that they have cables to."""
     around: list[set[int]] = [set() for _ in net.nodes]
     for source, target, _ in _cables(net):
         around[source].add(target)
-    groups: dict[frozenset[int], list[int]] = {}
+    together: dict[frozenset[int], list[int]] = {}
     for rank, host in enumerate(net.hosts.tolist()):
-        groups.setdefault(frozenset(around[host]), []).append(rank)
-    return list(groups.values())
+        together.setdefault(frozenset(around[host]), []).append(rank)
+    for group in (*(net.islands or ()), *together.values()):
+        mask = np.isin(ranks, group)
+        # A side of one rank is what the bandwidth bound looks at.
+        if 1 < mask.sum() < len(ranks) and (~mask).tobytes() not in masks:
+            masks.setdefault(mask.tobytes(), mask)
+    few = _sample(np.arange(len(masks)), MAX_CUTS).tolist()
+    return [list(masks.values())[i] for i in few]
 
 
 def _max_flow(edges: Mapping[tuple[Any, Any], float]) -> float:
     """Greatest flow from "senders" to "receivers", bytes/s."""
     unit = max(edges.values()) / CAPACITY_STEPS
     graph: Any = nx.DiGraph()
-    for (tail, head), capacity in edges.items():
-        graph.add_edge(tail, head, capacity=math.ceil(capacity / unit))
+    whole = ((*ends, math.ceil(capacity / unit)) for ends, capacity in edges.items())
+    graph.add_weighted_edges_from(whole, weight="capacity")
     near = nx.minimum_cut(graph, "senders", "receivers")[1][0]
     # Every cut bounds the flow, so this sum is sound whatever the whole numbers above rounded.
-    return math.fsum(
-        capacity for (tail, head), capacity in edges.items() if tail in near and head not in near
-    )
+    return math.fsum(c for (tail, head), c in edges.items() if tail in near and head not in near)
 
 
 def _flow_edges(
@@ -428,37 +376,25 @@ def _flow_edges(
     columns = (net.links.kind, net.links.source, net.links.bandwidth)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     cards = {(kind, node): capacity for kind, node, capacity in rows if kind != CABLE}
-    cables = list(_cables(net))
-    degree = Counter((EGRESS, source) for source, _, _ in cables)
-    degree.update((INGRESS, target) for _, target, _ in cables)
-    for source, target, capacity in cables:
-        ends: list[Any] = [source, target]
-        for i, card in enumerate(((EGRESS, source), (INGRESS, target))):
-            if card in cards and degree[card] == 1:
-                capacity = min(capacity, cards[card])
-            elif card in cards:
-                ends[i] = card
-        add(ends[0], ends[1], capacity)
     for card, capacity in cards.items():
-        if degree[card] > 1:
-            tail, head = (card[1], card) if card[0] == EGRESS else (card, card[1])
-            add(tail, head, capacity)
+        tail, head = (card[1], card) if card[0] == EGRESS else (card, card[1])
+        add(tail, head, capacity)
+    for source, target, capacity in _cables(net):
+        out, into = (EGRESS, source), (INGRESS, target)
+        add(out if out in cards else source, into if into in cards else target, capacity)
     return edges
 
 
 def _cables(net: Network) -> Iterator[tuple[int, int, float]]:
     """(source node, target node, bandwidth) of every cable and direction."""
-    links = net.links
-    cables = links.kind == CABLE
-    columns = (links.source[cables], links.target[cables], links.bandwidth[cables])
-    yield from zip(*(column.tolist() for column in columns), strict=True)
+    columns = (net.links.source, net.links.target, net.links.bandwidth)
+    cables = net.links.kind == CABLE
+    yield from zip(*(column[cables].tolist() for column in columns), strict=True)
 
 
 def _names(ranks: IntArray) -> str:
     """Ranks for people: "3", "0–3" or "0, 2, 5, … (8)"."""
-    if len(ranks) == 1:
-        return str(ranks[0])
     if (np.diff(ranks) == 1).all():
-        return f"{ranks[0]}–{ranks[-1]}"
+        return f"{ranks[0]}–{ranks[-1]}" if len(ranks) > 1 else str(ranks[0])
     shown = ", ".join(map(str, ranks[:4].tolist()))
     return shown if len(ranks) <= 4 else f"{shown}, … ({len(ranks)})"

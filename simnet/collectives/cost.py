@@ -34,14 +34,10 @@ from simnet.collectives.layout import cut
 from simnet.collectives.steps import powers_below
 from simnet.collectives.table import find
 
-ALWAYS = "always"
-"""Exact for every number of ranks, size and segment that the form takes."""
-EVEN = "even"
-"""Exact where all pieces are of one size; else off by a few bytes a step."""
-POWER_OF_TWO = "power of two"
-"""As "even" where N is a power of two; else a model of how early and late partners overlap."""
-MODEL = "model"
-"""An approximation, derived in the form's docstring."""
+ALWAYS = "always"  # exact for every number of ranks and size
+EVEN = "even"  # exact where all pieces are of one size
+POWER_OF_TWO = "power of two"  # as "even" where the number of ranks is a power of two
+MODEL = "model"  # an approximation
 
 
 def closed_form(
@@ -64,24 +60,16 @@ def closed_form(
     ----------
     kind, algorithm : str
         As `simnet.collectives.algorithms` lists them.
-    num_ranks : int
-        N, at least 1; one rank takes no time.
-    size : int
-        S in bytes, as the collective counts it.
-    alpha : float
-        Seconds a message.
-    beta : float
-        Seconds a byte on a rank's card, each way.
-    gamma : float
-        Seconds a byte of local reduction.
+    num_ranks, size : int
+        N, at least 1 (one rank takes no time); S in bytes, as the collective counts it.
+    alpha, beta, gamma : float
+        Seconds a message, a byte on a rank's card each way, a byte of local reduction.
     segment : int, optional
         Most bytes of one transfer; only where segments follow each other on one connection.
     root : int
         Of gather and scatter, whose own block does not move.
-    dims : sequence of int, optional
-        Sizes of the dimensions of torus; their product is N.
-    islands : sequence of int, optional
-        Number of ranks of each island of hierarchical; their sum is N.
+    dims, islands : sequence of int, optional
+        Sizes of the dimensions of torus, of product N; of the islands of hierarchical, of sum N.
 
     Returns
     -------
@@ -107,14 +95,12 @@ def closed_form(
             raise ValueError(f"closed_form: none is known for {kind} by {algorithm} in segments")
     if not 0 <= root < num_ranks:
         raise ValueError(f"closed_form: root {root} is not a rank of {num_ranks}")
-    if num_ranks == 1:
-        return 0.0
     case = Case(
         kind=kind, N=num_ranks, S=size, alpha=alpha, beta=beta, gamma=gamma, segment=segment,
         root=root, dims=_sizes("dims", dims, num_ranks) if algorithm == "torus" else (),
         islands=_sizes("islands", islands, num_ranks) if algorithm == "hierarchical" else (),
     )  # fmt: skip
-    return float(form.seconds(case))
+    return float(form.seconds(case)) if num_ranks > 1 else 0.0
 
 
 def exactness(kind: str, algorithm: str) -> str:
@@ -130,7 +116,8 @@ def exactness(kind: str, algorithm: str) -> str:
     str
         "always": exact. "even": exact where all pieces are of one size; else every step is
         charged its largest piece, which is off by a few bytes a step. "power of two": as "even"
-        where N is a power of two, else an approximation. "model": an approximation.
+        where N is a power of two, else an approximation. "model": an approximation. In segments
+        "always" is "even", and islands of different sizes make hierarchical a model.
 
     Raises
     ------
@@ -166,6 +153,12 @@ class Case:
         """ceil(S / N), the largest of N blocks."""
         return ceil_div(self.S, self.N)
 
+    @property
+    def runs(self) -> list[int]:
+        """Bytes of runs of 1, 2, 4, … blocks, the last one cut short: N − 1 blocks in all."""
+        blocks = (min(mask, self.N - mask) for mask in powers_below(self.N))
+        return [ceil_div(count * self.S, self.N) for count in blocks]
+
     def send(self, size: float) -> float:
         """One message that has both cards to itself."""
         return self.alpha + size * self.beta
@@ -179,17 +172,14 @@ class Case:
         if self.segment is None or cell == 0:
             return 1
         if self.segment < widest:
-            raise ValueError(
-                f"closed_form: segment of {self.segment} bytes is too small; at least {widest}"
-            )
+            least = f"is too small; at least {widest}"
+            raise ValueError(f"closed_form: segment of {self.segment} bytes {least}")
         return ceil_div(cell, self.segment // widest)
 
     def steps(self, reduced: int, plain: int, cell: int, *, sharing: int = 1) -> float:
         """Steps of a cell, reduced or not, segment by segment; `sharing` cells share the cards."""
-        more = (self.segments(cell) - 1) * self.alpha
-        return reduced * (more + self.reduce(sharing * cell)) + plain * (
-            more + self.send(sharing * cell)
-        )
+        more = (reduced + plain) * (self.segments(cell) - 1) * self.alpha
+        return more + reduced * self.reduce(sharing * cell) + plain * self.send(sharing * cell)
 
 
 def ceil_div(amount: int, parts: int) -> int:
@@ -234,11 +224,6 @@ def _along_dims(case: Case, dims: Sequence[int]) -> float:
     return total
 
 
-def _torus(case: Case) -> float:
-    """Reduce-scatters along the dimensions in turn, then all-gathers back."""
-    return _along_dims(case, case.dims)
-
-
 def _hierarchical(case: Case) -> float:
     """Islands of one size: a torus of two dimensions. Else through the islands' leaders.
 
@@ -262,13 +247,10 @@ def _folded(case: Case, overlap: float) -> float:
     return case.reduce(case.S) + case.send(case.S) + extra if case.N & (case.N - 1) else 0.0
 
 
-def _recursive_halving_doubling(case: Case) -> float:
+def _halving_doubling(case: Case) -> float:
     """Halving pieces S/2, S/4, … and back among a power of two of ranks (Rabenseifner)."""
-    levels = range(1, case.N.bit_length())
-    core = sum(
-        case.reduce(ceil_div(case.S, 1 << level)) + case.send(ceil_div(case.S, 1 << level))
-        for level in levels
-    )
+    pieces = [ceil_div(case.S, 1 << level) for level in range(1, case.N.bit_length())]
+    core = sum(case.reduce(piece) + case.send(piece) for piece in pieces)
     return core + _folded(case, ceil_div(case.S, 2))
 
 
@@ -278,13 +260,9 @@ def _recursive_doubling(case: Case) -> float:
 
 
 def _logarithmic(case: Case) -> float:
-    """Runs of 1, 2, 4, … blocks, the last one cut short: N − 1 blocks in ceil(log2 N) steps."""
+    """A run of blocks a step, twice as many each time."""
     send = case.reduce if case.kind == "reduce_scatter" else case.send
-    return sum(send(ceil_div(run * case.S, case.N)) for run in _runs(case.N))
-
-
-def _runs(num_ranks: int) -> list[int]:
-    return [min(mask, num_ranks - mask) for mask in powers_below(num_ranks)]
+    return sum(map(send, case.runs))
 
 
 def _dissemination(case: Case) -> float:
@@ -294,15 +272,11 @@ def _dissemination(case: Case) -> float:
 
 def _binomial(case: Case) -> float:
     """ceil(log2 N) messages one after the other at the root, whole or of growing runs of blocks."""
-    match case.kind:
-        case "broadcast":
-            return case.depth * case.send(case.S)
-        case "reduce":
-            return case.depth * case.reduce(case.S)
-        case "all_reduce":
-            return case.depth * (case.reduce(case.S) + case.send(case.S))
-        case _:
-            return sum(case.send(ceil_div(run * case.S, case.N)) for run in _runs(case.N))
+    if case.kind in ("gather", "scatter"):
+        return sum(map(case.send, case.runs))
+    inward = 0.0 if case.kind == "broadcast" else case.reduce(case.S)
+    outward = 0.0 if case.kind == "reduce" else case.send(case.S)
+    return case.depth * (inward + outward)
 
 
 def _chain(case: Case) -> float:
@@ -315,7 +289,7 @@ def _chain(case: Case) -> float:
 
 def _scatter_allgather(case: Case) -> float:
     """A binomial scatter, then a ring all-gather."""
-    scatter = sum(case.send(ceil_div(run * case.S, case.N)) for run in _runs(case.N))
+    scatter = sum(map(case.send, case.runs))
     return scatter + (case.N - 1) * case.send(case.block)
 
 
@@ -323,8 +297,8 @@ def _double_binary_tree(case: Case) -> float:
     """Both trees of depth ceil(log2 N) at once, up and down, each with half of every segment.
 
     A level costs alpha and a segment: two halves from two children, or one from a parent beside
-    the other tree's. The root's only child saves one. A further segment follows as fast as a
-    card passes it, up and down: 2 S beta in all. Exact for powers of two in one segment.
+    the other tree's; the root's only child saves one. A further segment follows as fast as a card
+    passes it, up and down: 2 S beta in all. Exact for powers of two in one segment.
     """
     count = 1 if case.segment is None else case.segments(ceil_div(case.S, 2))
     piece = 2 * ceil_div(ceil_div(case.S, 2), count)
@@ -335,9 +309,7 @@ def _double_binary_tree(case: Case) -> float:
 
 def _direct(case: Case) -> float:
     """N − 1 messages share each card in each phase; the largest block's receiver is the last."""
-    reduced, plain = _phases(case)
-    if case.kind == "all_to_all":
-        reduced, plain = 0, 1
+    reduced, plain = (0, 1) if case.kind == "all_to_all" else _phases(case)
     return case.steps(reduced, plain, case.block, sharing=case.N - 1)
 
 
@@ -380,16 +352,14 @@ FORMS: Mapping[tuple[str, str], Form] = MappingProxyType(
     {
         ("all_reduce", "ring"): Form(_ring, ALWAYS, segments=True),
         ("all_reduce", "bidirectional_ring"): Form(_bidirectional_ring, EVEN, segments=True),
-        ("all_reduce", "recursive_halving_doubling"): Form(
-            _recursive_halving_doubling, POWER_OF_TWO
-        ),
+        ("all_reduce", "recursive_halving_doubling"): Form(_halving_doubling, POWER_OF_TWO),
         ("all_reduce", "recursive_doubling"): Form(_recursive_doubling, POWER_OF_TWO),
         ("all_reduce", "binomial"): Form(_binomial, ALWAYS),
         ("all_reduce", "double_binary_tree"): Form(_double_binary_tree, MODEL, segments=True),
         ("all_reduce", "direct"): Form(_direct, EVEN, segments=True),
         ("all_reduce", "parameter_server"): Form(_parameter_server, ALWAYS, segments=True),
         ("all_reduce", "hierarchical"): Form(_hierarchical, EVEN),
-        ("all_reduce", "torus"): Form(_torus, EVEN),
+        ("all_reduce", "torus"): Form(lambda case: _along_dims(case, case.dims), EVEN),
         ("reduce_scatter", "ring"): Form(_ring, ALWAYS, segments=True),
         ("reduce_scatter", "bidirectional_ring"): Form(_bidirectional_ring, EVEN, segments=True),
         ("reduce_scatter", "recursive_halving"): Form(_logarithmic, EVEN),

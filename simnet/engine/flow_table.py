@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,55 +31,51 @@ class FlowTable:
     def __init__(self, capacity: NDArray[np.float64], max_hops: int = 4) -> None:
         self.capacity = np.append(capacity, INFINITY)
         self._padding = len(capacity)
+        self._routes = np.empty((0, max_hops), dtype=np.int64)
+        self._left, self._rate, self._since = np.empty(0), np.empty(0), np.empty(0)
+        self._finish = np.empty(0)
+        self._active = np.empty(0, dtype=np.bool_)
         self._free: list[int] = []
-        self._slots = 0
-        self._allocate(16, max_hops)
-        self._settled = True
+        self._disturbed = np.zeros(len(self.capacity), dtype=np.bool_)
 
     def _allocate(self, slots: int, hops: int) -> None:
         """Grow every column to so many slots and hops, keeping what is there."""
-        routes = np.full((slots, hops), self._padding, dtype=np.int64)
-        columns = {name: np.zeros(slots) for name in ("left", "rate", "since", "finish")}
-        if self._slots:
-            old = self._slots
-            routes[:old, : self._routes.shape[1]] = self._routes
-            for name, column in columns.items():
-                column[:old] = getattr(self, f"_{name}")
-        self._routes = routes
-        self._left, self._rate = columns["left"], columns["rate"]
-        self._since, self._finish = columns["since"], columns["finish"]
-        active = np.zeros(slots, dtype=bool)
-        active[: self._slots] = getattr(self, "_active", active)[: self._slots]
-        self._active = active
-        self._free.extend(range(slots - 1, self._slots - 1, -1))
-        self._slots = slots
+        self._free.extend(range(slots - 1, len(self._active) - 1, -1))
+        self._routes = _grown(self._routes, (slots, hops), self._padding)
+        self._left = _grown(self._left, (slots,), 0.0)
+        self._rate = _grown(self._rate, (slots,), 0.0)
+        self._since = _grown(self._since, (slots,), 0.0)
+        self._finish = _grown(self._finish, (slots,), INFINITY)
+        self._active = _grown(self._active, (slots,), False)
 
     def add(self, route: Sequence[int] | NDArray[np.int64], size: float, time: float) -> int:
         """Let `size` bytes begin to drain over `route` at `time`; returns the flow's slot."""
-        if len(route) > self._routes.shape[1]:
-            self._allocate(self._slots, max(len(route), 2 * self._routes.shape[1]))
+        slots, hops = self._routes.shape
+        if len(route) > hops:
+            self._allocate(slots, max(len(route), 2 * hops))
         if not self._free:
-            self._allocate(2 * self._slots, self._routes.shape[1])
+            self._allocate(max(16, 2 * slots), self._routes.shape[1])
         slot = self._free.pop()
         self._routes[slot] = self._padding
         self._routes[slot, : len(route)] = route
         self._left[slot], self._rate[slot], self._since[slot] = size, 0.0, time
         self._finish[slot] = INFINITY
         self._active[slot] = True
-        self._settled = False
+        self._disturbed[self._routes[slot]] = True
         return slot
 
     def next_finish(self) -> float:
         """When the next flow ends, seconds; infinity where none is active."""
-        active = self._active
-        return float(self._finish[active].min()) if active.any() else INFINITY
+        return float(self._finish.min(initial=INFINITY))
 
     def pop_finished(self, time: float) -> list[int]:
         """Take out the flows that end at or before `time`; returns their slots, ascending."""
-        slots = np.flatnonzero(self._active & (self._finish <= time))
-        if len(slots):
-            self._active[slots] = False
-            self._settled = False
+        if self.next_finish() > time:
+            return []
+        slots = np.flatnonzero(self._finish <= time)
+        self._active[slots] = False
+        self._finish[slots] = INFINITY
+        self._disturbed[self._routes[slots]] = True
         return [int(slot) for slot in slots]
 
     def release(self, slot: int) -> None:
@@ -86,11 +83,12 @@ class FlowTable:
         self._free.append(slot)
 
     def settle(self, time: float) -> bool:
-        """Share the links anew if a flow has come or gone; returns whether anything was shared."""
-        if self._settled:
+        """Share the links anew where a flow has come or gone; returns whether any has."""
+        if not self._disturbed.any():
             return False
-        self._settled = True
-        slots = np.flatnonzero(self._active)
+        slots = self._component()
+        if not len(slots):
+            return True
         rates = max_min_rates(self._routes[slots], self.capacity)
         changed = rates != self._rate[slots]
         slots, rates = slots[changed], rates[changed]
@@ -100,6 +98,24 @@ class FlowTable:
         self._finish[slots] = time + left / rates
         return True
 
+    def _component(self) -> NDArray[np.int64]:
+        """The active flows that share a link with a disturbed one, directly or through others.
+
+        All others keep their rates to the bit: no link of theirs has changed its users.
+        """
+        slots = np.flatnonzero(self._active)
+        routes = self._routes[slots]
+        reached, count = self._disturbed, -1
+        while True:
+            reached[self._padding] = False
+            touched = reached[routes].any(axis=1)
+            before, count = count, int(np.count_nonzero(touched))
+            if count == before:
+                break
+            reached[routes[touched]] = True
+        reached[:] = False
+        return slots[touched]
+
     def link_rates(self) -> NDArray[np.float64]:
         """Bytes/s that every link carries now, shape (L,)."""
         rates = np.zeros(len(self.capacity))
@@ -108,7 +124,14 @@ class FlowTable:
             np.add.at(rates, hop, self._rate[slots])
         return rates[:-1]
 
-    def active(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Slots, padded routes and rates (bytes/s) of the active flows."""
+    def active(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Padded routes and rates (bytes/s) of the active flows."""
         slots = np.flatnonzero(self._active)
-        return slots, self._routes[slots], self._rate[slots]
+        return self._routes[slots], self._rate[slots]
+
+
+def _grown(array: NDArray[Any], shape: tuple[int, ...], fill: float) -> NDArray[Any]:
+    """A larger array that begins as `array` does and is `fill` elsewhere."""
+    larger = np.full(shape, fill, dtype=array.dtype)
+    larger[tuple(slice(extent) for extent in array.shape)] = array
+    return larger

@@ -28,25 +28,25 @@ def max_min_rates(routes: IntArray, capacity: FloatArray) -> FloatArray:
     (F,) array of float
         Bytes/s of each flow; infinite for a flow that crosses no link.
     """
-    num_flows = len(routes)
-    rates = np.full(num_flows, np.inf)
-    links = np.unique(routes)
-    local = np.searchsorted(links, routes)
+    rates = np.full(len(routes), np.inf)
+    links, local = np.unique(routes, return_inverse=True)
+    local = local.reshape(routes.shape)
     residual = capacity[links]
-    unfrozen = np.arange(num_flows)
+    unfrozen = np.arange(len(routes))
     lowest = 0.0
     while len(unfrozen):
         rows = local[unfrozen]
         count = np.bincount(rows.ravel(), minlength=len(links))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            level = np.where(count > 0, residual / count, np.inf)
+        level = np.full(len(links), np.inf)
+        np.divide(residual, count, out=level, where=count > 0)
         # Levels only rise; without the floor rounding could take the last bits off one.
         lowest = max(lowest, float(level.min()))
-        if not np.isfinite(lowest):
+        if lowest == np.inf:
             break
         frozen = (level[rows] <= lowest).any(axis=1)
         rates[unfrozen[frozen]] = lowest
         used = np.bincount(rows[frozen].ravel(), minlength=len(links))
-        residual = np.where(used > 0, np.maximum(residual - used * lowest, 0.0), residual)
+        # A link without bound (the padding) stays so: inf − n × lowest is inf.
+        residual = np.maximum(residual - used * lowest, 0.0)
         unfrozen = unfrozen[~frozen]
     return rates

@@ -29,10 +29,7 @@ def oracle(routes, bandwidths):
     left = {link: Fraction(b) for link, b in enumerate(bandwidths)}
     while len(rates) < len(routes):
         open_flows = [f for f in range(len(routes)) if f not in rates]
-        users = {
-            link: [f for f in open_flows if link in routes[f]]
-            for link in left
-        }
+        users = {link: [f for f in open_flows if link in routes[f]] for link in left}
         rise = min(left[link] / len(flows) for link, flows in users.items() if flows)
         level += rise
         for link, flows in users.items():
@@ -47,8 +44,9 @@ def oracle(routes, bandwidths):
 def networks(draw):
     num_links = draw(st.integers(1, 6))
     bandwidths = draw(
-        st.lists(st.sampled_from([1, 2, 3, 5, 7, 10**3, 10**12]), min_size=num_links,
-                 max_size=num_links)
+        st.lists(
+            st.sampled_from([1, 2, 3, 5, 7, 10**3, 10**12]), min_size=num_links, max_size=num_links
+        )
     )
     route = st.lists(st.integers(0, num_links - 1), min_size=1, max_size=num_links, unique=True)
     return draw(st.lists(route, min_size=1, max_size=12)), bandwidths

@@ -48,7 +48,7 @@ class Watch(Observer):
         self.states += 1
         table = self.model._table
         capacity = table.capacity
-        slots, routes, rates = table.active()
+        routes, rates = table.active()
         load = np.zeros(len(capacity))
         fastest = np.zeros(len(capacity))
         for route, rate in zip(routes, rates, strict=True):

@@ -21,7 +21,8 @@ def rows():
         return [
             row
             for row in csv.DictReader(file)
-            if row["topology"] == "Ring" and row["algorithm"] == "ring"
+            if row["topology"] == "Ring"
+            and row["algorithm"] == "ring"
             and row["collective"] in FACTOR
         ]
 

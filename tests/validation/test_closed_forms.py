@@ -71,8 +71,14 @@ def test_equal(kind, algorithm, ranks):
                 continue
             net = network(ranks, REDUCE if gamma else None)
             form = closed_form(
-                kind, algorithm, ranks, size,
-                alpha=ALPHA, beta=1 / BANDWIDTH, gamma=gamma, **hints(algorithm, ranks),
+                kind,
+                algorithm,
+                ranks,
+                size,
+                alpha=ALPHA,
+                beta=1 / BANDWIDTH,
+                gamma=gamma,
+                **hints(algorithm, ranks),
             )
             time = simnet.simulate(net, work(kind, algorithm, ranks, size)).time
             assert time == pytest.approx(form, rel=1e-12, abs=0), (size, gamma)
@@ -88,8 +94,13 @@ def test_an_inexact_form_is_near(kind, algorithm):
     for size in (1000, ODD_SIZE):
         net = network(ranks)
         form = closed_form(
-            kind, algorithm, ranks, size,
-            alpha=ALPHA, beta=1 / BANDWIDTH, **hints(algorithm, ranks),
+            kind,
+            algorithm,
+            ranks,
+            size,
+            alpha=ALPHA,
+            beta=1 / BANDWIDTH,
+            **hints(algorithm, ranks),
         )
         time = simnet.simulate(net, work(kind, algorithm, ranks, size)).time
         assert form / 2 <= time <= form * 2
