@@ -1,0 +1,262 @@
+"""Tables for people, in the terminal; the same rows go to JSON and CSV as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import IO, TYPE_CHECKING, Any
+
+from simnet.units import format_size, format_time
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Row = Mapping[str, Any]
+WIDTH = 100
+NAME_WIDTH = 18
+
+
+def console(file: IO[str]) -> Console:
+    """A console that is at least `WIDTH` columns wide where nobody looks at a screen."""
+    from rich.console import Console
+
+    plain = Console(file=file, highlight=False)
+    return plain if plain.is_terminal else Console(file=file, highlight=False, width=WIDTH)
+
+
+def compare_tables(rows: Sequence[Row]) -> list[Table]:
+    """A table per model and conditions, a row per topology, reading and algorithm.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        As `simnet.study.compare.compare` returns them, each with its `bucket`.
+
+    Returns
+    -------
+    list of rich.table.Table
+        The first of each model says what runs; the head of each its conditions and units. The
+        fastest row of each reading is green.
+    """
+    tables = []
+    for _, group in groupby(rows, key=lambda row: (row["model"], row["size"])):
+        of_model = list(group)
+        title = _model_title(of_model[0])
+        for profile, part in groupby(of_model, key=lambda row: row["profile"]):
+            tables.append(_compare_table(title, profile, list(part)))
+            title = None
+    return tables
+
+
+def _model_title(row: Row) -> str:
+    """What runs: "GPT-2 small: all_reduce of 497.8 MB over 8 ranks, …"."""
+    from rich.markup import escape
+
+    title = f"{row['collective']} of {format_size(row['size'])} over {row['ranks']} ranks"
+    if row["tensors"] > 1:
+        fused = row["bucket"] == "fused"
+        title += f", {row['tensors']} tensors " + ("in one buffer" if fused else "one by one")
+    named = row["model"] != format_size(row["size"])
+    return f"[bold]{escape(row['model'])}[/]: {title}" if named else f"[bold]{title}[/]"
+
+
+def _compare_table(title: str | None, profile: str, rows: list[Row]) -> Table:
+    from rich.markup import escape
+
+    measured = [
+        ("time", *_column([row["time"] for row in rows], _TIMES)),
+        *(
+            (name, *_column([row[key] for row in rows], _powers(unit)))
+            for name, key, unit in (
+                ("algbw", "algbw", "B/s"),
+                ("busbw", "busbw", "B/s"),
+                ("on wire", "bytes_on_wire", "B"),
+            )
+        ),
+        ("of best", "%", [_percent(row["efficiency"]) for row in rows]),
+    ]
+    table = _table(title)
+    table.add_column(f"\n{escape(profile)}", overflow="fold", min_width=NAME_WIDTH - 1)
+    table.add_column("\nper")
+    table.add_column("\nalgorithm", min_width=NAME_WIDTH, no_wrap=True)
+    for name, unit, _ in measured:
+        table.add_column(f"{name}\n[dim]{unit}[/]", justify="right", no_wrap=True, min_width=6)
+    table.add_column("\nbottleneck", overflow="fold")
+    fastest = _fastest(rows)
+    shown = None
+    for number, row in enumerate(rows):
+        place = "" if row["topology"] == shown else row["topology"]
+        shown = row["topology"]
+        table.add_row(
+            escape(place),
+            row["reading"].removeprefix("per ").replace("as given", "–"),
+            _broken(row["algorithm"]),
+            *(texts[number] for _, _, texts in measured),
+            escape(row["bottleneck"] or "–"),
+            style="green" if row["time"] == fastest[row["reading"]] else "",
+        )
+    return table
+
+
+def _fastest(rows: Sequence[Row]) -> dict[str, float]:
+    """The least time by reading."""
+    least: dict[str, float] = {}
+    for row in rows:
+        least[row["reading"]] = min(least.get(row["reading"], row["time"]), row["time"])
+    return least
+
+
+_TIMES = (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0))
+_LONG = {"min": 600.0, "h": 36_000.0}
+"""Seconds from which minutes and hours read better."""
+
+
+def _powers(unit: str) -> tuple[tuple[str, float], ...]:
+    """A unit and its decimal multiples."""
+    return tuple((prefix + unit, 1000.0**i) for i, prefix in enumerate(("", "k", "M", "G", "T")))
+
+
+def _column(values: Sequence[float], units: Sequence[tuple[str, float]]) -> tuple[str, list[str]]:
+    """One unit for a whole column, and its numbers: the smallest has three digits, if they fit."""
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
+    top, low = max(sizes, default=1.0), min(sizes, default=1.0)
+    fitting = [(name, size) for name, size in units if top >= _LONG.get(name, size)]
+    name, size = fitting[-1] if fitting else units[0]
+    decimals = 2 - math.floor(math.log10(low / size))
+    room = 3 - math.floor(math.log10(top / size)) if top >= size else 3
+    decimals = min(max(decimals, 0), max(room, 0))
+    return name, [
+        f"{value / size:,.{decimals}f}".replace(",", " ") if math.isfinite(value) else "–"
+        for value in values
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}" if share >= 0.0995 else f"{100 * share:.1f}"
+
+
+def _broken(name: str) -> str:
+    """A long name of parts joined by "_" on two lines."""
+    if len(name) <= NAME_WIDTH:
+        return name
+    cut = name.rfind("_", 0, NAME_WIDTH) + 1
+    return f"{name[:cut]}\n{name[cut:]}" if cut else name
+
+
+def _short(text: str) -> str:
+    """Three significant digits are enough beside other columns."""
+    number, _, unit = text.partition(" ")
+    return f"{float(number):.3g} {unit}" if abs(float(number)) < 1000 else text
+
+
+def compare_notes(rows: Sequence[Row], *, asked: str) -> list[str]:
+    """What the columns of `compare_tables` mean, a line each.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        The rows shown; they carry seed and draw.
+    asked : str
+        The algorithm that was asked for: a name, best, all or auto.
+    """
+    first = rows[0]
+    notes = [
+        "time: virtual seconds from the common start until the last rank has its result",
+        "of best: the least time that any algorithm could take here, over this time",
+    ]
+    if asked == "best":
+        most = max(len(row["simulated"]) for row in rows)
+        notes.append(
+            f"algorithm: the fastest of the {most} most promising by the cost model, all simulated; "
+            "see --algorithm"
+        )
+    if any(row["reading"] == "per NIC" for row in rows):
+        notes.append(
+            "per cable: a cable has its bandwidth to itself, so a fully connected host has N − 1 "
+            "times as much"
+        )
+        notes.append("per NIC: in addition, all cables of a host share its network card")
+    if any(row["profile"] != "as given" for row in rows):
+        drawn = f"drawn once a cable, seed {first['seed']}" if first["draw"] else "mid-points"
+        notes.append(f"conditions: {drawn}; jitter and loss: seed {first['seed']}")
+    return notes
+
+
+def train_table(summary: Sequence[Row], target: float) -> Table:
+    """A row per conditions and strategy: accuracy, virtual time, bytes, who is first."""
+    table = _table("[bold]accuracy against virtual time[/]")
+    for name in ("conditions", "strategy", "algorithm"):
+        table.add_column(name, overflow="fold")
+    for name in ("accuracy", "time", "compute", f"to {target:.0%}", "on wire"):
+        table.add_column(name, justify="right", no_wrap=True)
+    firsts = first_to_target(summary)
+    for row in summary:
+        reached = row["time_to_target"]
+        table.add_row(
+            row["profile"],
+            row["strategy"],
+            _broken(row["algorithm"]),
+            f"{row['accuracy']:.1%}",
+            _short(format_time(row["time"])),
+            f"{row['compute_time'] / row['time']:.0%}" if row["time"] else "–",
+            "never" if reached is None else _short(format_time(reached)),
+            _short(format_size(row["bytes"])),
+            style="bold green" if firsts.get(row["profile"]) == row["strategy"] else "",
+        )
+    return table
+
+
+def train_notes(summary: Sequence[Row], target: float) -> list[str]:
+    """Who reaches the target first under each conditions, and by how much; a line each."""
+    firsts = first_to_target(summary)
+    notes = []
+    for profile in dict.fromkeys(row["profile"] for row in summary):
+        if profile not in firsts:
+            notes.append(f"{profile}: nobody reaches {target:.0%}")
+            continue
+        times = {row["strategy"]: row["time_to_target"] for row in summary
+                 if row["profile"] == profile}  # fmt: skip
+        first = firsts[profile]
+        others = [
+            f"{time / times[first]:.3g} × the time of {first}: {name}"
+            if time is not None and times[first]
+            else f"{name}: never"
+            for name, time in times.items()
+            if name != first
+        ]
+        behind = f" ({', '.join(others)})" if others else ""
+        notes.append(
+            f"{profile}: {first} reaches {target:.0%} first, "
+            f"after {_short(format_time(times[first]))}{behind}"
+        )
+    return notes
+
+
+def first_to_target(summary: Sequence[Row]) -> dict[str, str]:
+    """The strategy that reached the target first, by conditions; missing where none did."""
+    firsts: dict[str, Row] = {}
+    for row in summary:
+        if row["time_to_target"] is None:
+            continue
+        held = firsts.get(row["profile"])
+        if held is None or row["time_to_target"] < held["time_to_target"]:
+            firsts[row["profile"]] = row
+    return {profile: row["strategy"] for profile, row in firsts.items()}
+
+
+def _table(title: str | None) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
