@@ -31,9 +31,12 @@ EDGE_NUMBERS: Mapping[str, _Parser] = {
     "buffer": parse_size,
 }
 DESCRIPTIVE = frozenset(  # accepted on nodes and edges; they change no time
-    """color coordinates country group height id island key label latitude layer length_km level
-    longitude name pod pos rack region shape site size style subset tier title width x y z
-    """.split()
+    (
+        *("id", "key", "label", "name", "title"),
+        *("island", "group", "layer", "level", "pod", "rack", "subset", "tier"),
+        *("coordinates", "country", "latitude", "length_km", "longitude", "region", "site"),
+        *("color", "height", "pos", "shape", "size", "style", "width", "x", "y", "z"),
+    )
 )
 _KINDS = ("host", "switch")
 _POSITIVE = frozenset({"bandwidth", "buffer", "egress", "ingress", "reduce_bandwidth"})
@@ -127,9 +130,7 @@ class _Reader:
     def island(self, attributes: Mapping[str, object]) -> object:
         return None if "island" in self._ignore else attributes.get("island")
 
-    def _number(
-        self, place: Callable[[], str], name: str, value: object, parse: _Parser
-    ) -> float:
+    def _number(self, place: Callable[[], str], name: str, value: object, parse: _Parser) -> float:
         plain = isinstance(value, (str, int, float))
         key = (name, type(value), value if plain else None)
         if plain and key in self._parsed:
@@ -137,7 +138,8 @@ class _Reader:
         try:
             number = float(parse(value))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{place()}: {name}: {error}") from None
+            what = "" if str(error).startswith(name) else f"{name}: "
+            raise type(error)(f"{place()}: {what}{error}") from None
         if name in _POSITIVE and not number > 0:
             raise ValueError(f"{place()}: {name} {value!r} must be positive")
         if plain:
@@ -258,8 +260,9 @@ def _read_edges(
     multi = graph.is_multigraph()
     keys: list[Hashable] = []
     directed = graph.is_directed()
+    edges: Any = graph.edges  # only a multigraph's view takes keys=
     for i, (u, v, *key, attributes) in enumerate(
-        graph.edges(keys=True, data=True) if multi else graph.edges(data=True)
+        edges(keys=True, data=True) if multi else edges(data=True)
     ):
         keys += key
 

@@ -131,7 +131,7 @@ def make_links(data: GraphData) -> Links:
     ValueError
         If an edge has no bandwidth.
     """
-    for edge in np.flatnonzero(np.isnan(data.cables["bandwidth"])):
+    for edge in np.flatnonzero(np.isnan(data.cables["bandwidth"])).tolist():
         raise ValueError(
             f"{data.edge_name(edge)}: bandwidth is missing: set it on the edge, "
             "or give the network a profile="

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,11 +13,14 @@ from simnet.conditions import Profile
 from simnet.conditions import profile as find_profile
 from simnet.graph_check import check_connected, read_graph
 from simnet.links import CABLE, EGRESS, INGRESS, Links, child_sequence, fill_open, make_links
-from simnet.routing import Router, mix
+from simnet.routing import Hops, Router, mix, read_path
+from simnet.seeds import checked_seed
 
 __all__ = ["CABLE", "EGRESS", "INGRESS", "Links", "Network"]
 
 LinkIndices = NDArray[np.int64]
+
+_ROUTES_KEPT = 1 << 18  # routes remembered; more are found again
 
 
 class Network:
@@ -76,6 +78,11 @@ class Network:
     ------
     TypeError, ValueError
         One line that names node or edge, value and what is allowed.
+
+    Notes
+    -----
+    Ranks follow the graph's own order of nodes. That of a networkx ``subgraph`` view of texts is
+    a set's, another one in every process: add its nodes to a new graph in an order of your own.
     """
 
     def __init__(
@@ -92,9 +99,8 @@ class Network:
         ignore: Iterable[str] = (),
     ) -> None:
         data = read_graph(graph, ignore)
-        self.seed = _checked_seed(seed)
-        if forward:
-            check_connected(graph, data)
+        self.seed = checked_seed(seed)
+        check_connected(graph, data)
         ranges = None if profile is None else find_profile(profile)
         if nic and ranges is None:
             raise ValueError("nic=True draws network cards from a profile: give profile= too")
@@ -111,7 +117,8 @@ class Network:
         self.islands = _group(data.islands)
         self.dims = _dims(graph)
         self._ranks = {self.nodes[host]: rank for rank, host in enumerate(self.hosts)}
-        self._cards = self._find_cards()
+        self._keys, self._directed = data.keys, data.directed
+        self._around = _cards_around(self.links)
         cables = int((self.links.kind == CABLE).sum())
         self._router = Router(
             len(self.nodes),
@@ -124,7 +131,7 @@ class Network:
         self._forward = forward
         self._route_key = int(child_sequence(self.seed, "routes").generate_state(1, np.uint64)[0])
         self._routes: dict[tuple[int, int, int], LinkIndices] = {}
-        self._paths = self._check_paths(routes or {})
+        self._paths = self._check_paths(routes)
 
     @property
     def num_ranks(self) -> int:
@@ -164,29 +171,44 @@ class Network:
             raise ValueError(f"{node!r} is not a host of this network") from None
 
     def link_name(self, link: int) -> str:
-        """How people call a link: "h0→s1", or "h0 egress" for a network card."""
-        source, target = self.links.source[link], self.links.target[link]
+        """How people call a link: "h0→s1", or "h0 egress" for a network card.
+
+        A multigraph's parallel cables add their edge key: "h0→s1 [rail2]".
+        """
+        _check_index("link", link, self.num_links)
         kind = self.links.kind[link]
-        if kind == CABLE:
-            return f"{self.nodes[source]}→{self.nodes[target]}"
-        return f"{self.nodes[source]} {'egress' if kind == EGRESS else 'ingress'}"
+        source, target = (self.nodes[ends[link]] for ends in (self.links.source, self.links.target))
+        if kind != CABLE:
+            return f"{source} {'egress' if kind == EGRESS else 'ingress'}"
+        if self._keys is None or self.graph.number_of_edges(source, target) == 1:
+            return f"{source}→{target}"
+        return f"{source}→{target} [{self._keys[link if self._directed else link // 2]}]"
 
     def route(self, src: int, dst: int, channel: int = 0) -> LinkIndices:
         """The links from one rank to another, network cards included, read-only.
 
         Fewest hops, then least latency; equal routes are told apart by a hash of seed, source,
         destination and channel (ECMP). A host's egress comes before each of its outgoing cables
-        and its ingress after each incoming one, also where it forwards.
+        and its ingress after each incoming one, also where it forwards. From a rank to itself
+        there is nothing to cross.
 
         Raises
         ------
+        TypeError
+            If a rank or the channel is no whole number.
         ValueError
-            If a rank does not exist or there is no route.
+            If a rank does not exist, the channel is negative or there is no route.
         """
-        key = (src, dst, channel)
-        if key not in self._routes:
-            self._routes[key] = self._find(*key)
-        return self._routes[key]
+        for name, rank in (("source rank", src), ("destination rank", dst)):
+            _check_index(name, rank, self.num_ranks)
+        _check_index("channel", channel)
+        found = self._routes.get((src, dst, channel))
+        if found is None:
+            found = self._find(src, dst, channel)
+            if len(self._routes) >= _ROUTES_KEPT:
+                self._routes.clear()
+            self._routes[src, dst, channel] = found
+        return found
 
     def route_latency(self, src: int, dst: int, channel: int = 0) -> float:
         """Seconds one way along `route`."""
@@ -198,106 +220,66 @@ class Network:
         return float(-np.expm1(kept)) + 0.0
 
     def _find(self, src: int, dst: int, channel: int) -> LinkIndices:
-        for name, rank in (("source", src), ("destination", dst)):
-            if not 0 <= rank < self.num_ranks:
-                raise ValueError(f"{name} rank {rank} is not one of 0 … {self.num_ranks - 1}")
         if src == dst:
             return _frozen(np.empty(0, dtype=np.int64))
         start, end = int(self.hosts[src]), int(self.hosts[dst])
-        key = self._key(start, end, channel)
-        path = self._paths.get((start, end))
-        if path is not None:
-            return self._with_cards(self._along(path, key))
+        key = self._route_key
+        for part in (start, end, int(channel)):
+            key = mix(key ^ part)
+        hops = self._paths.get((start, end))
+        if hops is not None:
+            return self._with_cards(self._router.along(hops, key))
         cables = self._router.route(start, end, key)
         if cables is None:
             why = "" if self._forward else "; hosts do not forward (forward=False)"
             raise ValueError(f"no route from {self.nodes[start]!r} to {self.nodes[end]!r}{why}")
         return self._with_cards(cables)
 
-    def _key(self, start: int, end: int, channel: int) -> int:
-        """A hash of who sends to whom on which channel."""
-        key = np.array([self._route_key], dtype=np.uint64)
-        for part in (start, end, channel):
-            key = mix(key ^ np.uint64(part))
-        return int(key[0])
-
-    def _with_cards(self, cables: LinkIndices) -> LinkIndices:
+    def _with_cards(self, cables: list[int]) -> LinkIndices:
         links: list[int] = []
-        for cable in cables.tolist():
-            source, target = int(self.links.source[cable]), int(self.links.target[cable])
-            before, after = self._cards.get((source, EGRESS)), self._cards.get((target, INGRESS))
-            links += [] if before is None else [before]
-            links.append(cable)
-            links += [] if after is None else [after]
+        for cable in cables:
+            links += self._around.get(cable) or (cable,)
         return _frozen(np.array(links, dtype=np.int64))
 
-    def _find_cards(self) -> dict[tuple[int, int], int]:
-        """The link of each network card by (node, kind)."""
-        links = self.links
-        return {
-            (int(links.source[link]), int(links.kind[link])): int(link)
-            for link in np.flatnonzero(links.kind != CABLE)
-        }
-
-    def _check_paths(
-        self, routes: Mapping[tuple[Hashable, Hashable], Sequence[Hashable]]
-    ) -> dict[tuple[int, int], list[list[int]]]:
+    def _check_paths(self, routes: object) -> dict[tuple[int, int], Hops]:
         """Turn paths of nodes into the cables that each hop may take (several in parallel)."""
+        if routes is None:
+            return {}
         if not isinstance(routes, Mapping):
             raise TypeError(f"routes={routes!r:.60}: a mapping of (source, destination) to a path")
-        if not routes:
-            return {}
-        index = {node: i for i, node in enumerate(self.nodes)}
-        cables: dict[tuple[int, int], list[int]] = {}
-        for cable in np.flatnonzero(self.links.kind == CABLE).tolist():
-            ends = (int(self.links.source[cable]), int(self.links.target[cable]))
-            cables.setdefault(ends, []).append(cable)
-        return dict(self._check_path(key, path, index, cables) for key, path in routes.items())
-
-    def _check_path(
-        self,
-        key: tuple[Hashable, Hashable],
-        path: Sequence[Hashable],
-        index: Mapping[Hashable, int],
-        cables: Mapping[tuple[int, int], list[int]],
-    ) -> tuple[tuple[int, int], list[list[int]]]:
-        where = f"routes[{key!r}]"
-        if not isinstance(key, tuple) or len(key) != 2:
-            raise ValueError(f"{where}: the key is a pair (source host, destination host)")
-        if isinstance(path, str) or not isinstance(path, Sequence):
-            raise TypeError(f"{where}: {path!r} is not a sequence of nodes")
-        start, end = (self.rank_of(node) for node in key)
-        if len(path) < 2 or path[0] != key[0] or path[-1] != key[1]:
-            raise ValueError(f"{where}: the path {tuple(path)} must lead from {key[0]!r} to {key[1]!r}")
-        for node in path:
-            if node not in index:
-                raise ValueError(f"{where}: {node!r} is not a node of this network")
-        if len(set(path)) < len(path):
-            raise ValueError(f"{where}: the path {tuple(path)} visits a node twice")
-        hops = []
-        for u, v in zip(path, path[1:], strict=False):
-            if (index[u], index[v]) not in cables:
-                raise ValueError(f"{where}: there is no link {u!r}→{v!r}")
-            hops.append(cables[index[u], index[v]])
-        return (int(self.hosts[start]), int(self.hosts[end])), hops
-
-    def _along(self, hops: list[list[int]], key: int) -> LinkIndices:
-        """The cables of a path given by nodes; parallel ones are chosen as among equal routes."""
-        keys = np.full(len(hops), key, dtype=np.uint64)
-        counts = np.array([len(parallel) for parallel in hops])
-        nodes = self.links.source[[parallel[0] for parallel in hops]]
-        chosen = self._router.choose(counts, keys, nodes)
-        return np.array([parallel[c] for parallel, c in zip(hops, chosen, strict=True)])
+        nodes = {node: index for index, node in enumerate(self.nodes)}
+        hosts = {node: nodes[node] for node in self._ranks}
+        paths = (read_path(key, path, hosts, nodes, self._router) for key, path in routes.items())
+        return dict(paths)
 
 
-def _checked_seed(seed: int | None) -> int:
-    if seed is None:
-        return secrets.randbits(32)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise TypeError(f"seed={seed!r}: a whole number, or None to draw one")
-    if seed < 0:
-        raise ValueError(f"seed={seed}: zero or more, or None to draw one")
-    return int(seed)
+def _cards_around(links: Links) -> dict[int, tuple[int, ...]]:
+    """Of the cables that end at a network card: the cable with its egress and ingress."""
+    cards: dict[tuple[int, int], int] = {
+        (int(links.source[card]), int(links.kind[card])): int(card)
+        for card in np.flatnonzero(links.kind != CABLE)
+    }
+    around = {}
+    if cards:
+        for cable in np.flatnonzero(links.kind == CABLE).tolist():
+            egress = cards.get((int(links.source[cable]), EGRESS))
+            ingress = cards.get((int(links.target[cable]), INGRESS))
+            entries = (egress, cable, ingress)
+            around[cable] = tuple(link for link in entries if link is not None)
+    return around
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _check_index(name: str, value: int, count: int | None = None) -> None:
+    """Raise unless value is a whole number, not negative and below count."""
+    if not _is_whole(value):
+        raise TypeError(f"{name} {value!r} is not a whole number")
+    if value < 0 or (count is not None and value >= count):
+        allowed = "zero or more" if count is None else f"one of 0 … {count - 1}"
+        raise ValueError(f"{name} {value} is not {allowed}")
 
 
 def _group(islands: tuple[Hashable, ...] | None) -> tuple[tuple[int, ...], ...] | None:
@@ -312,7 +294,11 @@ def _group(islands: tuple[Hashable, ...] | None) -> tuple[tuple[int, ...], ...] 
 
 def _dims(graph: nx.Graph[Any]) -> tuple[int, ...] | None:
     dims = graph.graph.get("dims")
-    return None if dims is None else tuple(int(extent) for extent in dims)
+    if dims is None:
+        return None
+    if isinstance(dims, Sequence) and all(_is_whole(extent) and extent > 0 for extent in dims):
+        return tuple(int(extent) for extent in dims)
+    raise ValueError(f"graph: dims {dims!r} must be a tuple of positive whole numbers")
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,141 +1,51 @@
 """Routes over directed links: fewest hops, then least latency, ties by a seeded hash.
 
-Searches run backwards from destinations over arrays, many destinations at once, level by
-level, and no further than the sources asked for: a neighbour costs one level.
+Searches run backwards from a destination over arrays, level by level, and no further than the
+sources asked for: a neighbour costs one level, and what was searched serves later sources.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LATENCY_TOLERANCE", "Forest", "Router", "mix"]
+__all__ = ["LATENCY_TOLERANCE", "Hops", "Router", "mix", "read_path"]
 
 LATENCY_TOLERANCE = 1e-9  # relative; paths closer in latency than this are tied
-_BUDGET = 1 << 22  # array entries held by the searches of one batch, and by those kept
+_KEPT_BYTES = 1 << 27  # memory of the searches kept, about
+_WORD = (1 << 64) - 1
 
 _Ints = NDArray[np.int64]
-_Keys = NDArray[np.uint64]
+Hops = list[list[int]]
+"""The cables that each hop of a path may take."""
 
 
-def mix(values: _Keys) -> _Keys:
-    """Scramble 64-bit integers, each on its own, alike in every process.
+def mix(value: int) -> int:
+    """Scramble a 64-bit number, alike in every process.
 
     Parameters
     ----------
-    values : ndarray of uint64
-        Any shape.
+    value : int
+        Taken modulo 2**64.
 
     Returns
     -------
-    ndarray of uint64
-        The same shape.
+    int
+        In [0, 2**64).
 
     Notes
     -----
     One step of splitmix64: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
     Generators", OOPSLA 2014, https://doi.org/10.1145/2660193.2660195.
     """
-    z = values + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-class Forest:
-    """Shortest-path searches towards several destinations at once, grown level by level.
-
-    Position b * num_nodes + node is a node in the search towards destination b.
-
-    Parameters
-    ----------
-    router : Router
-        Whose links are searched.
-    destinations : ndarray of int, shape (B,)
-        Node indices.
-    """
-
-    def __init__(self, router: Router, destinations: _Ints) -> None:
-        self._router = router
-        size = len(destinations) * router.num_nodes
-        roots = np.arange(len(destinations)) * router.num_nodes + destinations
-        self.hops = np.full(size, -1, dtype=np.int32)
-        self._latency = np.full(size, np.inf)
-        self._first = np.zeros(size, dtype=np.int64)
-        self._count = np.zeros(size, dtype=np.int64)
-        self._levels: list[_Ints] = []
-        self._num_tight = 0
-        self.hops[roots] = 0
-        self._latency[roots] = 0.0
-        self._frontier = roots
-
-    def reach(self, starts: _Ints, *, prune: bool = False) -> bool:
-        """Grow until every start is reached; False if some never is.
-
-        With prune, destinations whose starts are all reached grow no further.
-        """
-        n = self._router.num_nodes
-        while True:
-            missing = starts[self.hops[starts] < 0]
-            if not len(missing) or not len(self._frontier):
-                return not len(missing)
-            if prune:
-                wanted = np.zeros(len(self.hops) // n, dtype=np.bool_)
-                wanted[missing // n] = True
-                self._frontier = self._frontier[wanted[self._frontier // n]]
-            self._grow()
-
-    def walk(self, starts: _Ints, keys: _Keys) -> tuple[_Ints, _Ints]:
-        """Follow one route from each start; keys decide among equals.
-
-        Returns the lengths and the links of all routes, one after the other.
-        """
-        router = self._router
-        if len(self._levels) > 1:
-            self._levels = [np.concatenate(self._levels)]
-        lengths = self.hops[starts].astype(np.int64)
-        out = np.empty(int(lengths.sum()), dtype=np.int64)
-        at = np.cumsum(lengths) - lengths
-        left = lengths
-        position = starts
-        while True:
-            if not left.all():
-                going = left > 0
-                position, at, left, keys = position[going], at[going], left[going], keys[going]
-            if not len(position):
-                return lengths, out
-            node = position % router.num_nodes
-            choice = router.choose(self._count[position], keys, node)
-            link = self._levels[0][self._first[position] + choice]
-            out[at] = link
-            position = position - node + router.target[link]
-            at, left = at + 1, left - 1
-
-    def _grow(self) -> None:
-        """Add the next level: nodes one hop further, with the links on their best routes."""
-        router = self._router
-        node = self._frontier % router.num_nodes
-        links, owner = router.incoming(node)
-        towards = self._frontier[owner]
-        source = towards - node[owner] + router.source[links]
-        fresh = self.hops[source] < 0
-        links, towards, source = links[fresh], towards[fresh], source[fresh]
-        latency = self._latency[towards] + router.latency[links]
-        np.minimum.at(self._latency, source, latency)
-        tight = latency <= self._latency[source] * (1 + LATENCY_TOLERANCE)
-        links, source = links[tight], source[tight]
-        order = np.lexsort((links, source))
-        links, source = links[order], source[order]
-        begins = np.flatnonzero(np.diff(source, prepend=-1))
-        level = source[begins]
-        self.hops[level] = self.hops[self._frontier[0]] + 1 if len(level) else 0
-        self._first[level] = self._num_tight + begins
-        self._count[level] = np.diff(begins, append=len(source))
-        self._levels.append(links)
-        self._num_tight += len(links)
-        self._frontier = level[router.forwards[level % router.num_nodes]]
+    z = (value + 0x9E3779B97F4A7C15) & _WORD
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _WORD
+    return z ^ (z >> 31)
 
 
 class Router:
@@ -169,66 +79,176 @@ class Router:
         self.target = target
         self.latency = latency
         self.forwards = forwards
-        self.ecmp = ecmp
-        self._by_target = np.argsort(target, kind="stable")
-        degrees = np.bincount(target, minlength=num_nodes)
-        self._begins = np.concatenate([[0], np.cumsum(degrees)])
-        self._kept: OrderedDict[int, Forest] = OrderedDict()
-        self._most = max(1, _BUDGET // (num_nodes + len(source)))
+        self._ecmp = ecmp
+        self._targets: list[int] = target.tolist()  # single look-ups are faster in a list
+        by_target = np.argsort(target, kind="stable")
+        self._incoming_source = source[by_target]
+        self._incoming_code = source[by_target] * len(source) + by_target
+        self._degree = np.bincount(target, minlength=num_nodes)
+        self._begin = np.cumsum(self._degree) - self._degree
+        self._pairs: dict[tuple[int, int], list[int]] | None = None
+        self._searches: OrderedDict[int, _Search] = OrderedDict()
+        self._most = max(1, _KEPT_BYTES // (20 * num_nodes + 8 * len(source)))
 
-    def incoming(self, nodes: _Ints) -> tuple[_Ints, _Ints]:
-        """Links into the nodes, and the position in nodes each belongs to."""
-        begins = self._begins[nodes]
-        degrees = self._begins[nodes + 1] - begins
-        owner = np.repeat(np.arange(len(nodes)), degrees)
-        shift = begins - (np.cumsum(degrees) - degrees)
-        return self._by_target[np.arange(len(owner)) + shift[owner]], owner
-
-    def choose(self, counts: _Ints, keys: _Keys, nodes: _Ints) -> _Ints:
-        """Which of counts equal next links each key takes at each node."""
-        if not self.ecmp or counts.max() == 1:
-            return np.zeros(len(counts), dtype=np.int64)
-        hashed = mix(keys ^ nodes.astype(np.uint64))
-        return (hashed % counts.astype(np.uint64)).astype(np.int64)
-
-    def route(self, source: int, destination: int, key: int) -> _Ints | None:
-        """One route, or None; the search is kept for other sources."""
-        forest = self._kept.get(destination)
-        if forest is None:
-            forest = Forest(self, np.array([destination]))
-            self._kept[destination] = forest
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(destination)
-        start = np.array([source])
-        if not forest.reach(start):
+    def route(self, source: int, destination: int, key: int) -> list[int] | None:
+        """The links from one node to another, or None; the key decides among equals."""
+        search = self._searches.get(destination)
+        if search is None:
+            search = self._searches[destination] = _Search(self, destination)
+            if len(self._searches) > self._most:
+                self._searches.popitem(last=False)
+        self._searches.move_to_end(destination)
+        if not search.reach(source):
             return None
-        return forest.walk(start, np.array([key], dtype=np.uint64))[1]
+        links = []
+        while source != destination:
+            equals = search.next_links(source)
+            links.append(self._choose(equals, key, source))
+            source = self._targets[links[-1]]
+        return links
 
-    def table(self, sources: _Ints, destinations: _Ints, keys: _Keys) -> tuple[_Ints, _Ints]:
-        """Many routes at once: lengths (-1 where there is none) and all links in order."""
-        targets, inverse = np.unique(destinations, return_inverse=True)
-        order = np.argsort(inverse, kind="stable")
-        bounds = np.searchsorted(inverse[order], np.arange(0, len(targets), self._most))
-        lengths = np.empty(len(sources), dtype=np.int64)
-        pieces = []
-        for batch, pairs in enumerate(np.split(order, bounds[1:])):
-            low = batch * self._most
-            forest = Forest(self, targets[low : low + self._most])
-            starts = (inverse[pairs] - low) * self.num_nodes + sources[pairs]
-            forest.reach(starts, prune=True)
-            found = forest.hops[starts] >= 0
-            lengths[pairs] = -1
-            lengths[pairs[found]], links = forest.walk(starts[found], keys[pairs[found]])
-            pieces.append(links)
-        return lengths, _reordered(lengths, order, np.concatenate(pieces))
+    def along(self, hops: Hops, key: int) -> list[int]:
+        """The links of a path of one's own, parallel ones chosen as among equal routes."""
+        return [self._choose(equals, key, int(self.source[equals[0]])) for equals in hops]
+
+    def between(self, source: int, target: int) -> list[int]:
+        """The cables of least latency from one node directly to another."""
+        if self._pairs is None:
+            self._pairs = {}
+            for link, ends in enumerate(zip(self.source.tolist(), self._targets, strict=True)):
+                self._pairs.setdefault(ends, []).append(link)
+        links = self._pairs.get((source, target), [])
+        most = (1 + LATENCY_TOLERANCE) * min((self.latency[i] for i in links), default=0.0)
+        return [link for link in links if self.latency[link] <= most]
+
+    def unvisited_into(self, nodes: _Ints, hops: NDArray[np.int32]) -> _Ints:
+        """Links into the nodes from those without hops yet, by source and then link."""
+        degree = self._degree[nodes]
+        shift = self._begin[nodes] - (np.cumsum(degree) - degree)
+        slots = np.repeat(shift, degree)
+        slots += np.arange(len(slots))
+        codes = self._incoming_code[slots[hops[self._incoming_source[slots]] < 0]]
+        codes.sort()
+        links: _Ints = codes % max(1, len(self.source))
+        return links
+
+    def _choose(self, equals: Sequence[int] | _Ints, key: int, node: int) -> int:
+        if not self._ecmp or len(equals) == 1:
+            return int(equals[0])
+        return int(equals[mix(key ^ node) % len(equals)])
 
 
-def _reordered(lengths: _Ints, order: _Ints, links: _Ints) -> _Ints:
-    """Links of routes stored in the given order, put back in the order of lengths."""
-    taken = np.maximum(lengths, 0)
-    begins = np.empty(len(taken), dtype=np.int64)
-    begins[order] = np.cumsum(taken[order]) - taken[order]
-    shift = begins - (np.cumsum(taken) - taken)
-    gathered: _Ints = links[np.arange(len(links)) + np.repeat(shift, taken)]
-    return gathered
+class _Search:
+    """Best routes towards one destination, grown level by level."""
+
+    def __init__(self, router: Router, destination: int) -> None:
+        self._router = router
+        self._hops = np.full(router.num_nodes, -1, dtype=np.int32)
+        self._latency = np.zeros(router.num_nodes)
+        self._first = np.zeros(router.num_nodes, dtype=np.int32)
+        self._count = np.zeros(router.num_nodes, dtype=np.int32)
+        self._links: list[_Ints] = []  # of every level, on best routes, by source
+        self._level = 0
+        self._hops[destination] = 0
+        self._frontier = np.array([destination])
+
+    def reach(self, source: int) -> bool:
+        """Grow until the source is reached; False if it cannot be."""
+        while self._hops[source] < 0:
+            if not len(self._frontier):
+                return False
+            self._grow()
+        return True
+
+    def next_links(self, node: int) -> _Ints:
+        """The equally good links out of a node, lowest index first."""
+        level: _Ints = self._links[self._hops[node] - 1]
+        first = self._first[node]
+        return level[first : first + self._count[node]]
+
+    def _grow(self) -> None:
+        """Add the next level: nodes one hop further, with the links on their best routes."""
+        router = self._router
+        links = router.unvisited_into(self._frontier, self._hops)
+        self._level += 1
+        if not len(links):
+            self._frontier = links
+            return
+        source = router.source[links]
+        bounds = _run_bounds(source)
+        first, count = bounds[:-1], bounds[1:] - bounds[:-1]
+        level = source[first]
+        latency = self._latency[router.target[links]] + router.latency[links]
+        least = np.minimum.reduceat(latency, first)
+        best = latency <= np.repeat(least * (1 + LATENCY_TOLERANCE), count)
+        if not best.all():
+            links, count = links[best], np.add.reduceat(best, first, dtype=np.int64)
+            first = np.cumsum(count) - count
+        self._hops[level] = self._level
+        self._latency[level], self._first[level], self._count[level] = least, first, count
+        self._links.append(links)
+        self._frontier = level[router.forwards[level]]
+
+
+def _run_bounds(values: _Ints) -> _Ints:
+    """Where each run of equal values starts, and the end of the last."""
+    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
+    return np.concatenate([[0], changes, [len(values)]])
+
+
+def read_path(
+    key: object,
+    path: object,
+    hosts: Mapping[Hashable, int],
+    nodes: Mapping[Hashable, int],
+    router: Router,
+) -> tuple[tuple[int, int], Hops]:
+    """Check a route of the user's own.
+
+    Parameters
+    ----------
+    key : tuple
+        Names of the source and the destination host.
+    path : sequence
+        Names of the nodes from one to the other.
+    hosts, nodes : mapping
+        Node index by name: of the hosts, of all nodes.
+    router : Router
+        Whose links the path takes.
+
+    Returns
+    -------
+    tuple of int, Hops
+        Node indices of the ends, and the cables of least latency that each hop may take.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the key and what is wrong with it.
+    """
+    where = f"routes[{key!r}]"
+    if not isinstance(key, tuple) or len(key) != 2:
+        raise TypeError(f"{where}: the key must be a pair (source host, destination host)")
+    if isinstance(path, str) or not isinstance(path, Sequence):
+        raise TypeError(f"{where}: {path!r} must be a sequence of nodes")
+    for node in key:
+        if node not in hosts:
+            raise ValueError(f"{where}: {node!r} is not a host of this network")
+    for node in path:
+        if not isinstance(node, Hashable) or node not in nodes:
+            raise ValueError(f"{where}: {node!r} is not a node of this network")
+    shown = f"the path {tuple(path)!r}"
+    if len(path) < 2 or (path[0], path[-1]) != key:
+        raise ValueError(f"{where}: {shown} must lead from {key[0]!r} to {key[1]!r}")
+    if len(set(path)) < len(path):
+        raise ValueError(f"{where}: {shown} must visit no node twice")
+    for node in path[1:-1]:
+        if not router.forwards[nodes[node]]:
+            raise ValueError(f"{where}: host {node!r} would forward, and forward=False forbids it")
+    hops = []
+    for u, v in pairwise(path):
+        links = router.between(nodes[u], nodes[v])
+        if not links:
+            raise ValueError(f"{where}: there is no link {u!r}→{v!r}")
+        hops.append(links)
+    return (nodes[key[0]], nodes[key[1]]), hops

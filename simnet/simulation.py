@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from simnet.collectives import Collective, Flows
 from simnet.engine import Clock, Fabric, FluidModel, Observer, Operation
 from simnet.network import Network
 from simnet.report.result import Result, WorkResult
+from simnet.seeds import checked_seed
 from simnet.transport import Transport, choose_transport
 from simnet.units import parse_time
 from simnet.version import __version__
@@ -77,7 +77,7 @@ def simulate(
         When work is left that nothing can move any more.
     """
     _check_arguments(net, work, processes, fabric, protocol)
-    seed = _checked_seed(seed)
+    seed = checked_seed(seed)
     chosen = choose_transport(transport, lossy=net.is_lossy)
     clock = Clock()
     model = FluidModel(net, chosen, seed, observer)
@@ -85,13 +85,34 @@ def simulate(
     operations = [shell.submit(item) for item in work]
     running = [clock.process(_generator(process, clock, shell)) for process in processes]
     _run(clock, shell, operations, running, None if until is None else parse_time(until))
+    return collect(shell, chosen.name, seed)
+
+
+def collect(fabric: Fabric, transport: str, seed: int) -> Result:
+    """What a network has done until now, as a result.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Holds the operations, in the order of posting, and the model.
+    transport : str
+        Name of the transport.
+    seed : int
+        The run's seed.
+    """
+    fabric.model.link_bytes.flags.writeable = False
     return Result(
-        net=net,
-        works=tuple(_work_result(net, operation) for operation in shell.operations),
-        link_bytes=_read_only(model.link_bytes),
-        transport=chosen.name,
-        fabric=fabric,
-        engine=model.name,
+        net=fabric.net,
+        works=tuple(
+            WorkResult(
+                work=each.work, plan=each.plan, job=each.job, net=fabric.net, start=each.start
+            )
+            for each in fabric.operations
+        ),
+        link_bytes=fabric.model.link_bytes,
+        transport=transport,
+        fabric="fluid",
+        engine=fabric.model.name,
         version=__version__,
         seed=seed,
     )
@@ -115,20 +136,7 @@ def _check_arguments(
         raise ValueError(f"protocol={protocol!r}: not built; leave it None")
 
 
-def _checked_seed(seed: int | None) -> int:
-    """The seed, or a drawn one for None."""
-    if seed is None:
-        return secrets.randbits(32)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed={seed!r}: a whole number, or None to draw one")
-    if seed < 0:
-        raise ValueError(f"seed={seed}: zero or more, or None to draw one")
-    return seed
-
-
-def _generator(
-    process: Process, clock: Clock, fabric: Fabric
-) -> Generator[simpy.Event, Any, Any]:
+def _generator(process: Process, clock: Clock, fabric: Fabric) -> Generator[simpy.Event, Any, Any]:
     generator = process(clock, fabric)
     if not isinstance(generator, Generator):
         raise TypeError(f"process {process!r}: returned {generator!r}, not a generator (no yield?)")
@@ -153,26 +161,9 @@ def _run(
         if end.triggered or "No scheduled events left" not in str(error):
             raise
         waiting = [
-            operation.describe()
-            for operation in fabric.operations
-            if not operation.done.triggered
+            operation.describe() for operation in fabric.operations if not operation.done.triggered
         ]
         raise StuckError(
             f"nothing can happen after {clock.now} s, but there is left: "
             f"{'; '.join(waiting) or 'a process that waits for an event nobody triggers'}"
         ) from None
-
-
-def _work_result(net: Network, operation: Operation) -> WorkResult:
-    return WorkResult(
-        work=operation.work,
-        plan=operation.plan,
-        job=operation.job,
-        net=net,
-        start=operation.start,
-    )
-
-
-def _read_only(array: Any) -> Any:
-    array.flags.writeable = False
-    return array

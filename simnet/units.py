@@ -128,10 +128,10 @@ def parse_size(value: object) -> int:
         ambiguous ("10M", "10mb") or another quantity ("10MB/s").
     """
     exact = _exact(value, "size")
-    if exact.denominator != 1:
-        raise ValueError(f"size {_shown(value)} is {float(exact):g} bytes: not a whole number")
     if exact > _MAX_SIZE:
         raise ValueError(f"size {_shown(value)} is too large: at most 2**63 - 1 bytes")
+    if exact.denominator != 1:
+        raise ValueError(f"size {_shown(value)} is {float(exact):g} bytes: not a whole number")
     return int(exact)
 
 
@@ -203,8 +203,9 @@ def parse_probability(value: object) -> float:
     ValueError
         If it is outside [0, 1) or has a unit other than %.
     """
-    result = float(_exact(value, "probability"))
-    if not result < 1.0:
+    exact = _exact(value, "probability")
+    result = float(min(exact, Fraction(1)))  # a float cannot hold every fraction
+    if not result < 1.0:  # also what rounds to 1
         raise ValueError(f"probability {_shown(value)} is outside [0, 1)")
     return result
 
@@ -309,7 +310,7 @@ def _complaint(number: str, unit: str, quantity: str) -> str:
         return f"could mean more than one thing: write {_choices(number, choices)}"
     if choices:
         return f"has an unknown unit (case matters): write {_choices(number, choices)}"
-    return f"has an unknown unit '{unit}': write {_EXAMPLES[quantity]}"
+    return f"has an unknown unit {unit!r}: write {_EXAMPLES[quantity]}"
 
 
 def _other_cases(unit: str, quantity: str) -> list[str]:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = (
     "topologies",
     "simnet.version",
+    "simnet.seeds",
     "simnet.units",
     "simnet.conditions",
     "simnet.graph_check",

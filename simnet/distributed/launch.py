@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,10 @@ from simnet.collectives import Collective
 from simnet.distributed.rank import current
 from simnet.engine import Clock, Fabric, FluidModel, Operation
 from simnet.network import CABLE, Network
-from simnet.report.result import Result, WorkResult
+from simnet.report.result import Result
+from simnet.seeds import checked_seed
+from simnet.simulation import collect
 from simnet.transport import Transport, choose_transport
-from simnet.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,16 +159,15 @@ def run(
         raise RuntimeError("simnet.run: called inside a rank of a run; runs do not nest")
     count = _check_arguments(train, net, ranks)
     algorithms = _algorithms(algorithm)
-    seed = secrets.randbits(32) if seed is None else seed
+    seed = checked_seed(seed)
     chosen = choose_transport(transport, lossy=net.is_lossy)
-    model = FluidModel(net, chosen, seed)
-    fabric = Fabric(Clock(), net, model)
+    fabric = Fabric(Clock(), net, FluidModel(net, chosen, seed))
     members = _carry_out(train, fabric, count, algorithms, seed)
     return Run(
         results=tuple(member.result for member in members),
         rank_times=_read_only(np.array([member.finish for member in members])),
         operations=tuple(_record(net, operation) for operation in fabric.operations),
-        network=_result(net, fabric, model, chosen.name, seed),
+        network=collect(fabric, chosen.name, seed),
     )
 
 
@@ -260,23 +259,6 @@ def _record(net: Network, operation: Operation) -> OperationRecord:
         start=float(operation.start),
         finish=max(job.left.values()) if job.done else float("nan"),
         bytes_on_wire=on_wire,
-    )
-
-
-def _result(net: Network, fabric: Fabric, model: FluidModel, transport: str, seed: int) -> Result:
-    works = tuple(
-        WorkResult(work=each.work, plan=each.plan, job=each.job, net=net, start=each.start)
-        for each in fabric.operations
-    )
-    return Result(
-        net=net,
-        works=works,
-        link_bytes=_read_only(model.link_bytes),
-        transport=transport,
-        fabric="fluid",
-        engine=model.name,
-        version=__version__,
-        seed=seed,
     )
 
 

@@ -43,7 +43,7 @@ def compare_tables(rows: Sequence[Row]) -> list[Table]:
     tables = []
     for _, group in groupby(rows, key=lambda row: (row["model"], row["size"])):
         of_model = list(group)
-        title = _model_title(of_model[0])
+        title: str | None = _model_title(of_model[0])
         for profile, part in groupby(of_model, key=lambda row: row["profile"]):
             tables.append(_compare_table(title, profile, list(part)))
             title = None
@@ -54,12 +54,18 @@ def _model_title(row: Row) -> str:
     """What runs: "GPT-2 small: all_reduce of 497.8 MB over 8 ranks, …"."""
     from rich.markup import escape
 
-    title = f"{row['collective']} of {format_size(row['size'])} over {row['ranks']} ranks"
+    title = (
+        f"{row['collective']} of {format_size(row['size'])} over {_counted(row['ranks'], 'rank')}"
+    )
     if row["tensors"] > 1:
         fused = row["bucket"] == "fused"
         title += f", {row['tensors']} tensors " + ("in one buffer" if fused else "one by one")
     named = row["model"] != format_size(row["size"])
     return f"[bold]{escape(row['model'])}[/]: {title}" if named else f"[bold]{title}[/]"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _compare_table(title: str | None, profile: str, rows: list[Row]) -> Table:
@@ -85,18 +91,18 @@ def _compare_table(title: str | None, profile: str, rows: list[Row]) -> Table:
         table.add_column(f"{name}\n[dim]{unit}[/]", justify="right", no_wrap=True, min_width=6)
     table.add_column("\nbottleneck", overflow="fold")
     fastest = _fastest(rows)
-    shown = None
+    before = ("", "")
     for number, row in enumerate(rows):
-        place = "" if row["topology"] == shown else row["topology"]
-        shown = row["topology"]
+        place = (row["topology"], row["reading"].removeprefix("per ").replace("as given", "–"))
         table.add_row(
-            escape(place),
-            row["reading"].removeprefix("per ").replace("as given", "–"),
+            "" if place[0] == before[0] else escape(place[0]),
+            "" if place == before else place[1],
             _broken(row["algorithm"]),
             *(texts[number] for _, _, texts in measured),
             escape(row["bottleneck"] or "–"),
             style="green" if row["time"] == fastest[row["reading"]] else "",
         )
+        before = place
     return table
 
 
@@ -127,10 +133,13 @@ def _column(values: Sequence[float], units: Sequence[tuple[str, float]]) -> tupl
     decimals = 2 - math.floor(math.log10(low / size))
     room = 3 - math.floor(math.log10(top / size)) if top >= size else 3
     decimals = min(max(decimals, 0), max(room, 0))
-    return name, [
-        f"{value / size:,.{decimals}f}".replace(",", " ") if math.isfinite(value) else "–"
-        for value in values
-    ]
+    return name, [_spelled(value / size, decimals) for value in values]
+
+
+def _spelled(value: float, decimals: int) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.{decimals}f}".replace(",", " ") if value else "0"
 
 
 def _percent(share: float) -> str:
@@ -166,11 +175,11 @@ def compare_notes(rows: Sequence[Row], *, asked: str) -> list[str]:
         "time: virtual seconds from the common start until the last rank has its result",
         "of best: the least time that any algorithm could take here, over this time",
     ]
-    if asked == "best":
+    if asked == "best" and any(len(row["simulated"]) > 1 for row in rows):
         most = max(len(row["simulated"]) for row in rows)
         notes.append(
-            f"algorithm: the fastest of the {most} most promising by the cost model, all simulated; "
-            "see --algorithm"
+            f"algorithm: the fastest of the {most} most promising by the cost model, all of them "
+            "simulated"
         )
     if any(row["reading"] == "per NIC" for row in rows):
         notes.append(

@@ -93,8 +93,11 @@ def test_choice():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"packet_bytes": 0}, "packet_bytes=0"), ({"min_rto": -1.0}, "min_rto=-1"),
-     ({"min_rto": float("nan")}, "min_rto=nan")],
+    [
+        ({"packet_bytes": 0}, "packet_bytes=0"),
+        ({"min_rto": -1.0}, "min_rto=-1"),
+        ({"min_rto": float("nan")}, "min_rto=nan"),
+    ],
 )
 def test_misuse(options, message):
     with pytest.raises(ValueError, match=message):
