@@ -49,7 +49,7 @@ def train_command(
         int,
         typer.Option("--ranks", "-n", min=1, max=MOST_RANKS, metavar="N", help="How many train."),
     ] = 4,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, metavar="N", help="Rounds.")] = 20,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, metavar="N", help="Rounds.")] = 12,
     local_steps: Annotated[
         int, typer.Option("--local-steps", min=1, metavar="H", help="Steps a round.")
     ] = 10,

@@ -229,9 +229,9 @@ def train_notes(summary: Sequence[Row], target: float) -> list[str]:
                  if row["profile"] == profile}  # fmt: skip
         first = firsts[profile]
         others = [
-            f"{time / times[first]:.3g} × the time of {first}: {name}"
+            f"{name} takes {time / times[first]:.3g} × as long"
             if time is not None and times[first]
-            else f"{name}: never"
+            else f"{name} never does"
             for name, time in times.items()
             if name != first
         ]
