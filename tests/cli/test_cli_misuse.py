@@ -37,7 +37,7 @@ def complaint(capsys, *arguments):
         (("--topology", "nowhere.json"), "cannot read nowhere.json"),
         (("--topology", ""), "write a builder's name"),
         (("--topology", "torus(2, 2)", "--ranks", "5"), "--ranks 5: torus(2, 2) has 4 hosts"),
-        (("--topology", "two\nlines"), "two lines"),
+        (("--topology", "two\nlines"), "two\\nlines"),
         (("--topology", "ring(3, loss=1.5)"), "outside [0, 1)"),
         (("--topology", "ring(3, bandwidth='10mb')"), "could mean more than one thing"),
         (("--profile", "moblie"), "profile 'moblie' is unknown"),
