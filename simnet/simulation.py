@@ -8,7 +8,7 @@ from typing import Any
 import simpy
 
 from simnet.collectives import Collective, Flows
-from simnet.engine import Clock, Fabric, FluidModel, Observer, Operation
+from simnet.engine import OVER, Clock, Fabric, FluidModel, Observer, Operation
 from simnet.network import Network
 from simnet.report.result import Result, WorkResult
 from simnet.seeds import checked_seed
@@ -59,7 +59,7 @@ def simulate(
     protocol : None
         A library's protocol habits; none is built yet.
     until : float or str, optional
-        Stop the clock at this virtual time; what has not ended by then has the finish NaN. By
+        Stop the clock after this instant; what has not ended by then has the finish NaN. By
         default the run ends when all work and all processes have ended.
     observer : Observer, optional
         Told of transfers and rates as they happen.
@@ -153,7 +153,7 @@ def _run(
     """Run the clock until all has ended, or until the given time."""
     end: simpy.Event = clock.all_of([*(operation.done for operation in operations), *running])
     if until is not None:
-        end = end | clock.at(until)
+        end = end | clock.at(until, priority=OVER)
     # A process that fails must fail the run, also when the condition has been decided already.
     try:
         clock.run(until=end)

@@ -9,6 +9,9 @@ import simpy
 from simpy.events import NORMAL, Event, EventPriority
 
 LAST = EventPriority(NORMAL + 1)
+"""Behind all that the outside does at an instant: the network's own part of it."""
+OVER = EventPriority(NORMAL + 2)
+"""Behind even that: the end of the instant."""
 
 
 class Clock(simpy.Environment):

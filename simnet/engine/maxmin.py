@@ -29,15 +29,17 @@ def max_min_rates(routes: IntArray, capacity: FloatArray) -> FloatArray:
         Bytes/s of each flow; infinite for a flow that crosses no link.
     """
     rates = np.full(len(routes), np.inf)
-    links, local = np.unique(routes, return_inverse=True)
-    local = local.reshape(routes.shape)
-    residual = capacity[links]
+    if len(capacity) > routes.size:
+        links, local = np.unique(routes, return_inverse=True)
+        residual, routes = capacity[links], local.reshape(routes.shape)
+    else:
+        residual = capacity
     unfrozen = np.arange(len(routes))
     lowest = 0.0
     while len(unfrozen):
-        rows = local[unfrozen]
-        count = np.bincount(rows.ravel(), minlength=len(links))
-        level = np.full(len(links), np.inf)
+        rows = routes[unfrozen]
+        count = np.bincount(rows.ravel(), minlength=len(residual))
+        level = np.full(len(residual), np.inf)
         np.divide(residual, count, out=level, where=count > 0)
         # Levels only rise; without the floor rounding could take the last bits off one.
         lowest = max(lowest, float(level.min()))
@@ -45,7 +47,7 @@ def max_min_rates(routes: IntArray, capacity: FloatArray) -> FloatArray:
             break
         frozen = (level[rows] <= lowest).any(axis=1)
         rates[unfrozen[frozen]] = lowest
-        used = np.bincount(rows[frozen].ravel(), minlength=len(links))
+        used = np.bincount(rows[frozen].ravel(), minlength=len(residual))
         # A link without bound (the padding) stays so: inf − n × lowest is inf.
         residual = np.maximum(residual - used * lowest, 0.0)
         unfrozen = unfrozen[~frozen]

@@ -202,7 +202,8 @@ def _label_panel(ax: Axes, rows: list[Row], slots: _Slots, *, names: bool) -> No
 
     (left, right), ticks = ax.get_xlim(), _ticks(rows)
     ax.set_xlim(left, max(right, ticks[-1]))
-    ax.set_title(f"{rows[0]['model']}, {format_size(rows[0]['size'])}")
+    model, size = rows[0]["model"], format_size(rows[0]["size"])
+    ax.set_title(model if model.replace(" ", "") == size.replace(" ", "") else f"{model}, {size}")
     ax.set_xlabel("virtual time (log scale)")
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_major_formatter(FuncFormatter(style.tick_time))

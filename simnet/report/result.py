@@ -176,8 +176,8 @@ class Result:
 
     @property
     def time(self) -> float:
-        """When the last work finished, seconds from virtual 0."""
-        return float(max((work.finish for work in self.works), default=0.0))
+        """When the last work finished, seconds from virtual 0; NaN if some has not."""
+        return float(np.max([work.finish for work in self.works], initial=0.0))
 
     @property
     def _only(self) -> WorkResult:

@@ -175,8 +175,8 @@ def compare_notes(rows: Sequence[Row], *, asked: str) -> list[str]:
         "time: virtual seconds from the common start until the last rank has its result",
         "of best: the least time that any algorithm could take here, over this time",
     ]
-    if asked == "best" and any(len(row["simulated"]) > 1 for row in rows):
-        most = max(len(row["simulated"]) for row in rows)
+    if asked == "best" and any(len(row["tried"]) > 1 for row in rows):
+        most = max(len(row["tried"]) for row in rows)
         notes.append(
             f"algorithm: the fastest of the {most} most promising by the cost model, all of them "
             "simulated"

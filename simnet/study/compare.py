@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networkx as nx
@@ -84,7 +85,6 @@ class Comparison:
     draw: bool = True
     seed: int = 0
     transport: str | Transport | None = None
-    _networks: dict[tuple[int, int, str], Network] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         """How many cells there are, each giving at least one row."""
@@ -138,25 +138,62 @@ def compare(comparison: Comparison, progress: Callable[[str], None] = lambda _: 
         A row per cell and algorithm shown: model, size (bytes), tensors, ranks, topology, profile,
         reading, algorithm, time (s), algbw, busbw (bytes/s), bytes_on_wire, retransmitted_bytes,
         bound (s), efficiency (bound / time), binding, bottleneck (link), auto (the cost model's
-        choice) and simulated (seconds of every algorithm that was simulated).
+        choice), tried (the algorithms simulated) and simulated (seconds of those that ran to their
+        end).
 
     Raises
     ------
     ValueError, TypeError
         Before anything is simulated, in one line.
     """
-    networks = comparison.networks()
-    works = [_work(comparison, load, net) for load in comparison.workloads for *_, net in networks]
-    for work, (*_, net) in zip(works, networks * len(comparison.workloads), strict=True):
-        _names(comparison.algorithm, work, net)
+    cells = [
+        _check_cell(comparison, load, *place)
+        for load in comparison.workloads
+        for place in comparison.networks()
+    ]
     rows: list[Row] = []
-    for load in comparison.workloads:
-        for profile, label, reading, net in networks:
-            name = profile.name if isinstance(profile, Profile) else profile or AS_GIVEN
-            place = {"topology": label, "profile": name, "reading": reading}
-            rows += [{"model": load.name, **place, **row} for row in _cell(comparison, load, net)]
-            progress(f"{load.name}, {label}, {name}")
+    for cell in cells:
+        rows += _rows(comparison, cell)
+        progress(f"{cell.load.name}, {cell.place['topology']}, {cell.place['profile']}")
     return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A workload on a network, and the algorithms that will be simulated there.
+
+    Attributes
+    ----------
+    place : dict
+        Topology, profile and reading, as rows call them.
+    auto : str
+        The cost model's choice.
+    names : list of str
+        What is simulated, the most promising first.
+    """
+
+    load: Workload
+    place: Row
+    net: Network
+    work: Collective
+    auto: str
+    names: list[str]
+
+
+def _check_cell(
+    comparison: Comparison,
+    load: Workload,
+    profile: str | Profile | None,
+    label: str,
+    reading: str,
+    net: Network,
+) -> Cell:
+    """Everything about a cell that can be wrong, found before anything is simulated."""
+    name = profile.name if isinstance(profile, Profile) else profile or AS_GIVEN
+    work = _work(comparison, load, net)
+    auto, names = _names(comparison.algorithm, work, net)
+    place = {"topology": label, "profile": name, "reading": reading}
+    return Cell(load=load, place=place, net=net, work=work, auto=auto, names=names)
 
 
 def _work(comparison: Comparison, load: Workload, net: Network) -> Collective:
@@ -187,39 +224,47 @@ def _names(wanted: str, work: Collective, net: Network) -> tuple[str, list[str]]
     return chosen.algorithm, [wanted]
 
 
-def _cell(comparison: Comparison, load: Workload, net: Network) -> list[Row]:
-    """The rows of one workload on one network."""
-    work = _work(comparison, load, net)
-    auto, names = _names(comparison.algorithm, work, net)
-    results = {name: _run(comparison, replace(work, algorithm=name), load, net) for name in names}
+def _rows(comparison: Comparison, cell: Cell) -> list[Row]:
+    """Simulate a cell's algorithms; the best only, or a row for each, the fastest first.
+
+    Where only the best is wanted, one that has not ended when the best so far did is given up.
+    """
+    results: dict[str, Result] = {}
+    until = None
+    for name in cell.names:
+        result = _run(comparison, replace(cell.work, algorithm=name), cell, until)
+        if not math.isnan(result.time):
+            results[name] = result
+            until = result.time if comparison.algorithm == BEST else None
     simulated = {name: result.time for name, result in results.items()}
-    shown = sorted(names, key=simulated.__getitem__)
-    if comparison.algorithm == BEST:
-        shown = shown[:1]
-    bound = lower_bound(work, net)
-    extra = {"auto": auto, "simulated": simulated, "bound": bound.seconds, "binding": bound.binding}
+    shown = sorted(results, key=simulated.__getitem__)
+    bound = lower_bound(cell.work, cell.net)
+    extra = {
+        "auto": cell.auto,
+        "tried": cell.names,
+        "simulated": simulated,
+        "bound": bound.seconds,
+        "binding": bound.binding,
+    }
     return [
-        _row(name, work, load, results[name]) | extra | _share(bound.seconds, results[name])
-        for name in shown
+        {"model": cell.load.name, **cell.place, **_row(name, cell, results[name]), **extra}
+        | {"efficiency": bound.seconds / simulated[name] if simulated[name] else 1.0}
+        for name in shown[: 1 if comparison.algorithm == BEST else None]
     ]
 
 
-def _share(bound: float, result: Result) -> Row:
-    return {"efficiency": bound / result.time if result.time else 1.0}
-
-
-def _row(name: str, work: Collective, load: Workload, result: Result) -> Row:
-    ranks = len(work.ranks) if work.ranks is not None else result.net.num_ranks
-    algbw = work.size / result.time if result.time else 0.0
+def _row(name: str, cell: Cell, result: Result) -> Row:
+    ranks = len(cell.work.ranks) if cell.work.ranks is not None else cell.net.num_ranks
+    algbw = cell.work.size / result.time if result.time else 0.0
     return {
-        "collective": work.kind,
-        "size": work.size,
-        "tensors": len(load.sizes),
+        "collective": cell.work.kind,
+        "size": cell.work.size,
+        "tensors": len(cell.load.sizes),
         "ranks": ranks,
         "algorithm": name,
         "time": result.time,
         "algbw": algbw,
-        "busbw": algbw * bus_factor(work.kind, ranks),
+        "busbw": algbw * bus_factor(cell.work.kind, ranks),
         "bytes_on_wire": result.bytes_on_wire,
         "retransmitted_bytes": result.retransmitted_bytes,
         "bottleneck": result.bottleneck,
@@ -227,12 +272,16 @@ def _row(name: str, work: Collective, load: Workload, result: Result) -> Row:
     }
 
 
-def _run(comparison: Comparison, work: Collective, load: Workload, net: Network) -> Result:
-    options: dict[str, Any] = {"seed": comparison.seed, "transport": comparison.transport}
+def _run(comparison: Comparison, work: Collective, cell: Cell, until: float | None) -> Result:
+    options: dict[str, Any] = {
+        "seed": comparison.seed,
+        "transport": comparison.transport,
+        "until": until,
+    }
     if comparison.bucket == FUSED:
-        return simulate(net, work, **options)
-    works = [replace(work, size=size) for size in load.sizes]
-    return simulate(net, processes=[one_after_the_other(works)], **options)
+        return simulate(cell.net, work, **options)
+    works = [replace(work, size=size) for size in cell.load.sizes]
+    return simulate(cell.net, processes=[one_after_the_other(works)], **options)
 
 
 def one_after_the_other(

@@ -195,6 +195,11 @@ def test_until_leaves_the_rest_unfinished():
     assert np.isnan(result.finish_times[1])
 
 
+def test_what_ends_at_the_last_instant_has_ended():
+    assert simnet.simulate(cable(), simnet.flows(0, 1, 100), until=2.0).time == 2.0
+    assert np.isnan(simnet.simulate(cable(), simnet.flows(0, 1, 100), until=1.99).time)
+
+
 def test_a_process_that_fails_fails_the_run():
     def broken(env, fabric):
         yield env.timeout(1.0)
