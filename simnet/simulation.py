@@ -110,6 +110,7 @@ def collect(fabric: Fabric, transport: str, seed: int) -> Result:
             for each in fabric.operations
         ),
         link_bytes=fabric.model.link_bytes,
+        end=float(fabric.env.now),
         transport=transport,
         fabric="fluid",
         engine=fabric.model.name,

@@ -45,3 +45,17 @@ class Clock(simpy.Environment):
         event._value = value
         heapq.heappush(self._queue, (time, priority, next(self._eid), event))
         return event
+
+    def step(self) -> None:
+        """Carry out the next event; what a process raises comes out as it is.
+
+        SimPy alone would rebuild it from its arguments, which fails where they are not those of
+        its class.
+        """
+        event = self._queue[0][-1] if self._queue else None
+        try:
+            super().step()
+        except Exception:
+            if event is None or event._ok or hasattr(event, "_defused"):
+                raise
+            raise event._value from None

@@ -204,7 +204,6 @@ class FluidModel:
         else:
             size = leg.rounds[leg.round].size
             route = leg.connection.route
-            self.link_bytes[route] += size
         if size:
             self._legs[self._table.add(route, size, time)] = leg
         else:
@@ -215,7 +214,9 @@ class FluidModel:
         program = leg.job.program
         if leg.reducing:
             self._delivered(leg, time)
-        elif leg.round + 1 < len(leg.rounds):
+            return
+        self.link_bytes[leg.connection.route] += leg.rounds[leg.round].size
+        if leg.round + 1 < len(leg.rounds):
             leg.round += 1
             self._note(time + leg.rounds[leg.round].wait, leg)
         elif program.reduces[leg.transfer] and self._reduces[program.dst[leg.transfer]]:

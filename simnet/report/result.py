@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 LINK_KINDS = ("cable", "egress", "ingress")
 
 
-def _nan_to_none(value: float) -> float | None:
-    return None if value != value else float(value)
+def _finite(value: float) -> float | None:
+    """A number that JSON knows, else None."""
+    return float(value) if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -135,15 +137,15 @@ class WorkResult:
             "algorithm": self.algorithm,
             "reason": self.reason,
             "start": self.start,
-            "finish": _nan_to_none(self.finish),
-            "time": _nan_to_none(self.time),
-            "algbw": _nan_to_none(self.algbw),
-            "busbw": _nan_to_none(self.busbw),
+            "finish": _finite(self.finish),
+            "time": _finite(self.time),
+            "algbw": _finite(self.algbw),
+            "busbw": _finite(self.busbw),
             "bound": self.bound.seconds if self.bound else None,
             "binding": self.bound.binding if self.bound else None,
             "efficiency": self.efficiency,
             "retransmitted_bytes": self.retransmitted_bytes,
-            "rank_times": [_nan_to_none(time) for time in self.rank_times],
+            "rank_times": [_finite(time) for time in self.rank_times],
         }
 
 
@@ -159,6 +161,8 @@ class Result:
         Each piece of work in the order given, then those that processes posted.
     link_bytes : (L,) array of int
         Bytes carried by each link (cables first, then network cards), retransmissions included.
+    end : float
+        Where the clock stopped, seconds.
     transport, fabric, engine, version : str
         What computed it.
     seed : int
@@ -168,6 +172,7 @@ class Result:
     net: Network = field(repr=False)
     works: tuple[WorkResult, ...]
     link_bytes: NDArray[np.int64] = field(repr=False)
+    end: float
     transport: str
     fabric: str
     engine: str
@@ -246,8 +251,12 @@ class Result:
 
     @cached_property
     def utilisation(self) -> NDArray[np.float64]:
-        """Mean share of each link's bandwidth in use from virtual 0 to `time`, shape (L,)."""
-        capacity = self.net.links.bandwidth * self.time
+        """Mean share of each link's bandwidth in use until the last finish, shape (L,).
+
+        Until the clock's `end` where something has not finished.
+        """
+        span = self.time if math.isfinite(self.time) else self.end
+        capacity = self.net.links.bandwidth * span
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.where(self.link_bytes > 0, self.link_bytes / capacity, 0.0)
         share.flags.writeable = False
@@ -310,7 +319,8 @@ class Result:
             "fabric": self.fabric,
             "engine": self.engine,
             "transport": self.transport,
-            "time": _nan_to_none(self.time),
+            "time": _finite(self.time),
+            "end": self.end,
             "bytes_on_wire": self.bytes_on_wire,
             "retransmitted_bytes": self.retransmitted_bytes,
             "bottleneck": self.bottleneck,

@@ -12,8 +12,8 @@ def row(**changes):
         "model": "net", "topology": "ring", "profile": "lan", "reading": "per cable",
         "collective": "all_reduce", "size": 1000, "tensors": 1, "ranks": 8, "algorithm": "ring",
         "time": 0.5, "algbw": 2e3, "busbw": 3.5e3, "bytes_on_wire": 14_000, "bottleneck": "0→1",
-        "efficiency": 0.25, "simulated": {"ring": 0.5}, "tried": ["ring"], "bucket": "fused", "draw": True,
-        "seed": 0,
+        "efficiency": 0.25, "simulated": {"ring": 0.5}, "tried": ["ring"],
+        "bucket": "fused", "draw": True, "seed": 0,
     }  # fmt: skip
     return about | changes
 

@@ -1,5 +1,7 @@
 """What a virtual time means, each rule derived by hand."""
 
+import json
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -207,6 +209,39 @@ def test_a_process_that_fails_fails_the_run():
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         simnet.simulate(cable(), processes=[broken])
+
+
+class OddError(Exception):
+    """Its arguments are not those that made it."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+def test_what_a_process_of_a_process_raises_comes_out_as_it_is():
+    def child(env):
+        yield env.timeout(1.0)
+        raise OddError(1, 2)
+
+    def parent(env, fabric):
+        env.process(child(env))
+        yield env.timeout(5.0)
+
+    with pytest.raises(OddError, match="1 and 2"):
+        simnet.simulate(cable(), processes=[parent])
+
+
+def test_results_are_json_whatever_is_infinite_or_unfinished():
+    graph = nx.Graph()
+    graph.add_node(0)
+    alone = simnet.simulate(simnet.Network(graph), collectives.all_reduce(8))
+    cut = simnet.simulate(cable(), simnet.flows([0, 1], [1, 0], [100, 900]), until=4)
+    for result in (alone, cut):
+        json.dumps(result.to_dict(), allow_nan=False)
+    assert alone.to_dict()["works"][0]["algbw"] is None
+    assert cut.to_dict()["time"] is None
+    # Of the second flow nothing has arrived whole; the first used a quarter of 4 s.
+    assert cut.utilisation.tolist() == [0.25, 0.0]
 
 
 def test_who_waits_for_ever_is_named():
