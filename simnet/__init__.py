@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from simnet.guide import NetworkTopology
     from simnet.network import Network
     from simnet.report.result import Result
-    from simnet.simulation import simulate
+    from simnet.simulation import StuckError, simulate
 
 _HOME = {
     "Network": "simnet.network",
     "NetworkTopology": "simnet.guide",
     "Result": "simnet.report.result",
+    "StuckError": "simnet.simulation",
     "Run": "simnet.distributed.launch",
     "compute": "simnet.distributed.rank",
     "flows": "simnet.collectives",
@@ -31,13 +32,14 @@ _HOME = {
     "run": "simnet.distributed.launch",
     "simulate": "simnet.simulation",
 }
-_MODULES = frozenset({"collectives", "conditions", "engine", "transport", "units"})
+_MODULES = frozenset({"collectives", "conditions", "engine", "testing", "transport", "units"})
 
 __all__ = [
     "Network",
     "NetworkTopology",
     "Result",
     "Run",
+    "StuckError",
     "__version__",
     "collectives",
     "compute",

@@ -8,7 +8,7 @@ from typing import Any
 import simpy
 
 from simnet.collectives import Collective, Flows
-from simnet.engine import OVER, Clock, Fabric, FluidModel, Observer, Operation
+from simnet.engine import OVER, Clock, Fabric, FluidModel, Observer
 from simnet.network import Network
 from simnet.report.result import Result, WorkResult
 from simnet.seeds import checked_seed
@@ -49,7 +49,8 @@ def simulate(
     processes : sequence of callables
         Your own SimPy processes: each is called with ``(env, fabric)`` and returns a generator,
         which may ``yield env.timeout(1.0)``, ``yield fabric.send(0, 1, "10MB")`` or
-        ``yield fabric.submit(all_reduce("1MB")).done``.
+        ``yield fabric.submit(all_reduce("1MB")).done``. A process that one of them starts with
+        ``env.process`` belongs to the run while something waits for it.
     seed : int or None
         Root of the random streams of jitter and loss; None draws one and records it.
     fabric : {"fluid"}
@@ -77,14 +78,17 @@ def simulate(
         When work is left that nothing can move any more.
     """
     _check_arguments(net, work, processes, fabric, protocol)
+    if observer is not None and not isinstance(observer, Observer):
+        raise TypeError(f"observer={observer!r}: an instance of simnet.engine.Observer")
     seed = checked_seed(seed)
     chosen = choose_transport(transport, lossy=net.is_lossy)
     clock = Clock()
     model = FluidModel(net, chosen, seed, observer)
     shell = Fabric(clock, net, model)
-    operations = [shell.submit(item) for item in work]
+    for item in work:
+        shell.submit(item)
     running = [clock.process(_generator(process, clock, shell)) for process in processes]
-    _run(clock, shell, operations, running, None if until is None else parse_time(until))
+    _run(clock, shell, running, None if until is None else parse_time(until))
     return collect(shell, chosen.name, seed)
 
 
@@ -100,7 +104,8 @@ def collect(fabric: Fabric, transport: str, seed: int) -> Result:
     seed : int
         The run's seed.
     """
-    fabric.model.link_bytes.flags.writeable = False
+    carried = fabric.model.carried(fabric.env.now)
+    carried.flags.writeable = False
     return Result(
         net=fabric.net,
         works=tuple(
@@ -109,7 +114,7 @@ def collect(fabric: Fabric, transport: str, seed: int) -> Result:
             )
             for each in fabric.operations
         ),
-        link_bytes=fabric.model.link_bytes,
+        link_bytes=carried,
         end=float(fabric.env.now),
         transport=transport,
         fabric="fluid",
@@ -128,6 +133,8 @@ def _check_arguments(
     for item in work:
         if not isinstance(item, Collective | Flows):
             raise TypeError(f"work {item!r}: a simnet.collectives.… collective or simnet.flows(…)")
+    if callable(processes):
+        raise TypeError(f"processes={processes!r}: a list of functions; write processes=[…]")
     for process in processes:
         if not callable(process):
             raise TypeError(f"process {process!r}: a function of (env, fabric), not yet called")
@@ -144,26 +151,25 @@ def _generator(process: Process, clock: Clock, fabric: Fabric) -> Generator[simp
     return generator
 
 
-def _run(
-    clock: Clock,
-    fabric: Fabric,
-    operations: list[Operation],
-    running: list[simpy.Process],
-    until: float | None,
-) -> None:
-    """Run the clock until all has ended, or until the given time."""
-    end: simpy.Event = clock.all_of([*(operation.done for operation in operations), *running])
-    if until is not None:
-        end = end | clock.at(until, priority=OVER)
-    # A process that fails must fail the run, also when the condition has been decided already.
+def _run(clock: Clock, fabric: Fabric, running: list[simpy.Process], until: float | None) -> None:
+    """Run the clock until all processes and all that was posted have ended, or until a time."""
+    stop = None if until is None else clock.at(until, priority=OVER)
+    while stop is None or not stop.processed:
+        waiting: list[simpy.Event] = [*running, *(each.done for each in fabric.operations)]
+        waiting = [event for event in waiting if not event.processed]
+        if not waiting:
+            return
+        end: simpy.Event = clock.all_of(waiting)
+        _run_until(clock, fabric, end if stop is None else end | stop)
+
+
+def _run_until(clock: Clock, fabric: Fabric, end: simpy.Event) -> None:
     try:
         clock.run(until=end)
     except RuntimeError as error:
         if end.triggered or "No scheduled events left" not in str(error):
             raise
-        waiting = [
-            operation.describe() for operation in fabric.operations if not operation.done.triggered
-        ]
+        waiting = [each.describe() for each in fabric.operations if not each.done.triggered]
         raise StuckError(
             f"nothing can happen after {clock.now} s, but there is left: "
             f"{'; '.join(waiting) or 'a process that waits for an event nobody triggers'}"

@@ -117,12 +117,12 @@ def _expect(make: ModelFactory, net: Network, work: Flows, ends: Sequence[float]
 def _rest(make: ModelFactory) -> None:
     model = make(_cable(), Ideal(), 0)
     assert math.isinf(model.next_time()), "a model without work is not at rest"
-    assert not model.link_bytes.any(), "a model without work has carried bytes"
+    assert not model.carried(0.0).any(), "a model without work has carried bytes"
 
 
 def _latency_then_bytes(make: ModelFactory) -> None:
     model = _expect(make, _cable(), flows(0, 1, 200), [3.0])
-    assert int(model.link_bytes.sum()) == 200, "200 B over one cable"
+    assert int(model.carried(3.0).sum()) == 200, "200 B over one cable"
 
 
 def _sharing(make: ModelFactory) -> None:

@@ -35,7 +35,7 @@ KINDS = (
 )
 ROOTED_KINDS = ("broadcast", "reduce", "gather", "scatter")
 PAIRED_KINDS = ("send", "permutation")
-MAX_SIZE = 2**63 - 1
+MAX_SIZE = 2**53  # bytes (9 PB): up to here every byte count is exact in double precision
 """Most bytes of anything: sizes live in int64 arrays."""
 
 
@@ -276,7 +276,12 @@ def flows(
         "size": _whole("size", _parsed(size, parse_size)),
         "channel": _whole("channel", channel),
     }
-    times = np.atleast_1d(np.asarray(_parsed(start, parse_time), dtype=np.float64))
+    try:
+        times = np.atleast_1d(np.asarray(_parsed(start, parse_time), dtype=np.float64))
+    except TypeError:
+        raise TypeError(f"flows: start must be seconds or text, not {start!r:.60}") from None
+    if times.ndim != 1:
+        raise ValueError(f"flows: start must be one-dimensional, not of shape {times.shape}")
     wrong = np.flatnonzero(~(np.isfinite(times) & (times >= 0)))
     if len(wrong):
         raise ValueError(f"flows: start[{wrong[0]}] = {times[wrong[0]]}; must be finite and >= 0")
@@ -298,6 +303,8 @@ def _parsed(values: Any, parse: Callable[[Any], Any]) -> Any:
     """Read text into SI numbers, one by one, and leave arrays of numbers alone."""
     if isinstance(values, str):
         return parse(values)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "UO":
+        values = values.tolist()
     if isinstance(values, Sequence) and any(isinstance(value, str) for value in values):
         return [parse(value) for value in values]
     return values
@@ -306,6 +313,8 @@ def _parsed(values: Any, parse: Callable[[Any], Any]) -> Any:
 def _whole(name: str, values: Any) -> IntArray:
     try:
         given = np.atleast_1d(np.asarray(values))
+        if given.dtype == np.bool_:
+            raise TypeError
         numbers = given.astype(np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"flows: {name} must be numbers, not {values!r:.60}") from None
@@ -314,6 +323,9 @@ def _whole(name: str, values: Any) -> IntArray:
     wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0) & (numbers % 1 == 0)))
     if len(wrong):
         raise ValueError(f"flows: {name}[{wrong[0]}] = {given[wrong[0]]}; must be whole and >= 0")
+    large = np.flatnonzero(numbers > MAX_SIZE)
+    if len(large):
+        raise ValueError(f"flows: {name}[{large[0]}] = {given[large[0]]}; at most {MAX_SIZE}")
     return given.astype(np.int64)
 
 

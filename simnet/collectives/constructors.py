@@ -215,12 +215,14 @@ def barrier(**common: Any) -> Collective:
 def _describe(kind: str, size: Size, common: dict[str, Any], **own: Any) -> Collective:
     """Read text, sort the common arguments from the options, and check the options."""
     fields = {name: common[name] for name in _COMMON if name in common}
-    options = {name: value for name, value in common.items() if name not in _COMMON}
+    options = {name: _plain(value) for name, value in common.items() if name not in _COMMON}
     if "root" in own:
         check_count(kind, "root", own["root"], least=0)
     for name, read in _READ.items():
         if fields.get(name) is not None:
             fields[name] = read(kind, fields[name])
+    if fields.get("start", 0.0) is None:
+        raise TypeError(f"{kind}: start is None; seconds or text such as '5ms'")
     algorithm = fields.get("algorithm", AUTO)
     if isinstance(algorithm, str):
         if algorithm != AUTO:
@@ -229,6 +231,13 @@ def _describe(kind: str, size: Size, common: dict[str, Any], **own: Any) -> Coll
     elif not callable(algorithm):
         raise TypeError(f"{kind}: algorithm must be a name or a function, not {algorithm!r}")
     return Collective(kind=kind, size=parse_size(size), options=options, **fields, **own)
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as one that compares and hashes: arrays and lists become tuples."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(_plain(each) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _read_ranks(kind: str, ranks: Any) -> tuple[int, ...]:

@@ -55,7 +55,12 @@ class Clock(simpy.Environment):
         event = self._queue[0][-1] if self._queue else None
         try:
             super().step()
-        except Exception:
+        except Exception as error:
             if event is None or event._ok or hasattr(event, "_defused"):
                 raise
-            raise event._value from None
+            raised: BaseException = event._value
+            if raised is error:
+                raise
+        else:
+            return
+        raise raised  # out here, where nothing becomes its cause or context

@@ -62,7 +62,10 @@ class Connection:
         """The bursts that a message of `size` bytes needs here."""
         if transport.draws and self._loss_rng is None and self.loss > 0.0:
             self._loss_rng = self._stream(LOSS_STREAM)
-        return transport.rounds(size, latency=self.latency, loss=self.loss, rng=self._loss_rng)
+        rounds = transport.rounds(size, latency=self.latency, loss=self.loss, rng=self._loss_rng)
+        if not rounds:
+            raise ValueError(f"transport {transport.name!r}: planned no round for {size} bytes")
+        return rounds
 
     def push(self, job: Job, transfer: int) -> None:
         """Queue a transfer that is ready."""

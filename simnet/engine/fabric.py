@@ -48,15 +48,14 @@ class NetworkModel(Protocol):
     def name(self) -> str:
         """How results call the engine."""
 
-    @property
-    def link_bytes(self) -> NDArray[np.int64]:
-        """Bytes carried by each link until now."""
-
     def post(self, program: Program, time: float, *, order: tuple[object, ...] = ()) -> Job:
         """Take up a piece of work at `time`; nothing of it moves before its ranks arrive."""
 
     def arrive(self, job: Job, rank: int, time: float) -> None:
         """Let a global rank enter a job at an instant that has not passed."""
+
+    def carried(self, time: float) -> NDArray[np.int64]:
+        """Bytes that each link has carried by `time`, which `next_time()` has not passed."""
 
     def next_time(self) -> float:
         """The next instant at which anything happens here, seconds; infinity for none."""
@@ -81,7 +80,8 @@ class Operation:
     done : simpy.Event
         Triggered when every rank has left, with the time as value.
     start : float
-        When the first rank arrives, seconds; infinity before any is announced.
+        When the first rank arrives, or the first flow starts, seconds; infinity before any rank
+        of a collective is announced.
     """
 
     def __init__(
@@ -90,7 +90,9 @@ class Operation:
         self._fabric = fabric
         self.work = work
         self.job = job
-        self.start = float("inf")
+        self.announced: set[int] = set()
+        after = min(job.program.release, default=float("inf"))
+        self.start = float(fabric.env.now + after)
         self.plan = plan
         self.left: Mapping[int, simpy.Event] = {
             rank: fabric.env.event() for rank in job.program.ranks
@@ -148,11 +150,15 @@ class Fabric:
             chosen, program = None, compile_flows(work, self.net.num_ranks)
         else:
             chosen, program = self._program(work)
-        order = (sequence, *_content(work, chosen))
+        order = (sequence, *_content(program))
         job = self.model.post(program, self.env.now, order=order)
         operation = Operation(self, work, job, chosen)
         self.operations.append(operation)
         self._operation_of[job.number] = operation
+        if not program.ranks:
+            operation.start = float(self.env.now)
+            operation.done.succeed(self.env.now)
+        self._plan_wake()
         return operation
 
     def submit(self, work: Collective | Flows, *, sequence: int = 0) -> Operation:
@@ -177,9 +183,13 @@ class Fabric:
         """Let a rank enter an operation at `time`, seconds, now or later."""
         if rank not in operation.left:
             raise ValueError(f"rank {rank} has no part in this operation: {sorted(operation.left)}")
-        if time < self.env.now:
+        if not time >= self.env.now:
             raise ValueError(f"rank {rank} arrives at {time} s, but it is {self.env.now} s")
-        operation.start = min(operation.start, time)
+        if rank in operation.announced:
+            raise ValueError(f"rank {rank} has arrived in this operation already")
+        operation.announced.add(rank)
+        if not operation.job.program.release:
+            operation.start = min(operation.start, time)
         self.model.arrive(operation.job, rank, time)
         self._plan_wake()
 
@@ -208,7 +218,8 @@ class Fabric:
         if event is not self._wake:
             return
         time, self._wake_time = self._wake_time, float("inf")
-        for departure in self.model.advance(time):
+        departures = self.model.advance(time)
+        for departure in sorted(departures, key=lambda d: (d.rank, d.job.order, d.job.number)):
             operation = self._operation_of[departure.job.number]
             operation.left[departure.rank].succeed(departure.time)
             if departure.job.done and not operation.done.triggered:
@@ -216,18 +227,7 @@ class Fabric:
         self._plan_wake()
 
 
-def _content(work: Collective | Flows, plan: Plan | None) -> tuple[object, ...]:
-    """What orders two pieces of work that nobody has put in an order: what they are."""
-    if isinstance(work, Flows) or plan is None:
-        return ("flows",)
-    return (
-        work.kind,
-        work.size,
-        plan.algorithm,
-        work.root,
-        work.ranks or (),
-        work.pairs,
-        work.splits or (),
-        (work.channel, work.channels, work.segment or 0, work.in_flight),
-        work.arrivals or (work.start,),
-    )
+def _content(program: Program) -> tuple[object, ...]:
+    """What orders two pieces of work that nobody has put in an order: what they send."""
+    columns = (program.size, program.src, program.dst, program.channel, program.num_deps)
+    return (len(program), program.in_flight, *columns, program.release)

@@ -78,6 +78,11 @@ class FlowTable:
         self._disturbed[self._routes[slots]] = True
         return [int(slot) for slot in slots]
 
+    def left(self, slot: int, time: float) -> float:
+        """Bytes of an active flow that have not drained by `time`."""
+        drained = self._rate[slot] * (time - self._since[slot])
+        return max(float(self._left[slot] - drained), 0.0)
+
     def release(self, slot: int) -> None:
         """Give back a slot that `pop_finished` returned."""
         self._free.append(slot)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simnet.collectives.collective import Flows
-from simnet.collectives.schedule import Schedule
+from simnet.collectives.schedule import Schedule, Transfers
 
 NOT_YET = float("nan")
 
@@ -76,9 +76,30 @@ def _dependents(offsets: NDArray[np.int64], deps: NDArray[np.int64], total: int)
     return dependents
 
 
+def _check(transfers: Transfers, num_ranks: int) -> None:
+    """Refuse what could not be carried out; a schedule may be the user's own."""
+    waiting = np.repeat(np.arange(len(transfers)), np.diff(transfers.dep_offsets))
+    wrong = {
+        "is between ranks that the group does not have": (
+            (np.minimum(transfers.src, transfers.dst) < 0)
+            | (np.maximum(transfers.src, transfers.dst) >= num_ranks)
+        ),
+        "has a negative size": transfers.size < 0,
+        "has a negative channel": transfers.channel < 0,
+    }
+    for what, where in wrong.items():
+        if where.any():
+            raise ValueError(f"schedule: transfer {int(np.argmax(where))} {what}")
+    late = (transfers.deps >= waiting) | (transfers.deps < 0)
+    if late.any():
+        transfer = int(waiting[np.argmax(late)])
+        raise ValueError(f"schedule: transfer {transfer} depends on one that is not before it")
+
+
 def compile_schedule(schedule: Schedule, ranks: tuple[int, ...]) -> Program:
     """Expand a schedule for the given global ranks (one a group rank)."""
     transfers = schedule.transfers(chunks=False)
+    _check(transfers, len(ranks))
     to_global = np.asarray(ranks, dtype=np.int64)
     src = to_global[transfers.src].tolist()
     dst = to_global[transfers.dst].tolist()

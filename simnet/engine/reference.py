@@ -20,7 +20,7 @@ from simnet.engine.connection import Connection
 from simnet.engine.fabric import Departure, Observer
 from simnet.engine.flow_table import FlowTable
 from simnet.engine.job import Job, Program
-from simnet.network import CABLE, Network
+from simnet.network import Network
 from simnet.transport import Round, Transport
 
 
@@ -66,10 +66,6 @@ class FluidModel:
     observer : Observer, optional
         Told of starts, ends and rates.
 
-    Attributes
-    ----------
-    link_bytes : (L,) array of int
-        Bytes carried by each link until now, retransmissions included.
     """
 
     name = "reference"
@@ -91,7 +87,7 @@ class FluidModel:
         self._ready: list[tuple[Job, int]] = []
         self._freed: list[Connection] = []
         self._departures: list[Departure] = []
-        self.link_bytes = np.zeros(net.num_links, dtype=np.int64)
+        self._link_bytes = np.zeros(net.num_links, dtype=np.int64)
 
     # What the outside calls
 
@@ -106,6 +102,15 @@ class FluidModel:
     def arrive(self, job: Job, rank: int, time: float) -> None:
         """Let a global rank enter a job at an instant that has not passed."""
         self._note(time, Arrival(job, rank))
+
+    def carried(self, time: float) -> NDArray[np.int64]:
+        """Bytes that each link has carried by `time`, retransmissions included."""
+        carried = self._link_bytes.copy()
+        for slot, leg in self._legs.items():
+            if not leg.reducing:
+                size = leg.rounds[leg.round].size
+                carried[leg.connection.route] += int(size - self._table.left(slot, time))
+        return carried
 
     def next_time(self) -> float:
         """The next instant at which anything happens here, seconds; infinity for none."""
@@ -154,7 +159,7 @@ class FluidModel:
         """Queue what has become ready and start what its connection lets through."""
         while self._ready:
             ready, self._ready = self._ready, []
-            ready.sort(key=lambda item: (item[0].order, item[0].number, item[1]))
+            ready.sort(key=_turn)
             for job, transfer in ready:
                 self._queue(job, transfer, time)
         freed, self._freed = self._freed, []
@@ -215,7 +220,7 @@ class FluidModel:
         if leg.reducing:
             self._delivered(leg, time)
             return
-        self.link_bytes[leg.connection.route] += leg.rounds[leg.round].size
+        self._link_bytes[leg.connection.route] += leg.rounds[leg.round].size
         if leg.round + 1 < len(leg.rounds):
             leg.round += 1
             self._note(time + leg.rounds[leg.round].wait, leg)
@@ -243,6 +248,8 @@ class FluidModel:
             self._departures.append(Departure(job, rank, time))
 
 
-def wire_bytes(net: Network, link_bytes: NDArray[np.int64]) -> int:
-    """Bytes summed over the directed cables (a network card is no wire)."""
-    return int(link_bytes[net.links.kind == CABLE].sum())
+def _turn(item: tuple[Job, int]) -> tuple[object, ...]:
+    """Who goes first of those that become ready at one instant: never who was posted first."""
+    job, transfer = item
+    size = 0 if job.program.in_flight else job.program.size[transfer]
+    return (job.order, size, job.number, transfer)

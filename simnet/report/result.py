@@ -28,7 +28,7 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WorkResult:
     """How one collective, or one set of flows, went.
 
@@ -60,7 +60,8 @@ class WorkResult:
     @property
     def size(self) -> int:
         """The collective's size as nccl-tests counts it, or all bytes of the flows."""
-        return self.work.size if isinstance(self.work, Collective) else int(self.work.size.sum())
+        work = self.work
+        return work.size if isinstance(work, Collective) else sum(work.size.tolist())
 
     @property
     def algorithm(self) -> str | None:
@@ -107,8 +108,15 @@ class WorkResult:
 
     @property
     def busbw(self) -> float:
-        """Algbw × the share of its size that a rank must send, bytes/s (see `bus_factor`)."""
-        factor = bus_factor(self.kind, self.num_ranks)
+        """Algbw × the share of its size that a rank must send, bytes/s (see `bus_factor`).
+
+        With uneven splits: the most that one rank must send, over time.
+        """
+        if isinstance(self.work, Collective) and self.work.splits is not None:
+            rows = enumerate(self.work.splits)
+            sent = max(sum(row) - row[rank] for rank, row in rows)
+            return sent / self.time if self.time else 0.0
+        factor = bus_factor(self.kind, self.num_ranks) if self.num_ranks else 0.0
         return self.algbw * factor if factor else 0.0
 
     @property
@@ -136,20 +144,20 @@ class WorkResult:
             "ranks": self.num_ranks,
             "algorithm": self.algorithm,
             "reason": self.reason,
-            "start": self.start,
+            "start": _finite(self.start),
             "finish": _finite(self.finish),
             "time": _finite(self.time),
             "algbw": _finite(self.algbw),
             "busbw": _finite(self.busbw),
             "bound": self.bound.seconds if self.bound else None,
             "binding": self.bound.binding if self.bound else None,
-            "efficiency": self.efficiency,
+            "efficiency": None if self.efficiency is None else _finite(self.efficiency),
             "retransmitted_bytes": self.retransmitted_bytes,
             "rank_times": [_finite(time) for time in self.rank_times],
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """What `simnet.simulate` returns.
 
@@ -225,7 +233,7 @@ class Result:
     @property
     def bytes_on_wire(self) -> int:
         """Bytes summed over all directed cables, retransmissions included."""
-        return int(self.link_bytes[self.net.links.kind == CABLE].sum())
+        return sum(self.link_bytes[self.net.links.kind == CABLE].tolist())
 
     @property
     def retransmitted_bytes(self) -> int:
@@ -234,10 +242,15 @@ class Result:
 
     @cached_property
     def rank_times(self) -> NDArray[np.float64]:
-        """When each rank left its last work, absolute seconds, shape (N,); NaN: took no part."""
-        times = np.full(self.net.num_ranks, np.nan)
+        """When each rank left its last work, absolute seconds, shape (N,).
+
+        NaN for a rank that took no part in anything, or has not left all it took part in.
+        """
+        times = np.full(self.net.num_ranks, -np.inf)
         for work in self.works:
-            times = np.fmax(times, work.rank_times)
+            ranks = list(work.job.program.ranks)
+            times[ranks] = np.maximum(times[ranks], work.rank_times[ranks])
+        times[times == -np.inf] = np.nan
         times.flags.writeable = False
         return times
 

@@ -99,7 +99,7 @@ def choose_transport(transport: str | Transport | None, *, lossy: bool) -> Trans
         raise ValueError(
             f"transport={transport!r}: not known; write 'ideal', 'retransmit' or pass an object"
         )
-    if not isinstance(transport, Transport):
+    if isinstance(transport, type) or not isinstance(transport, Transport):
         raise TypeError(
             f"transport={transport!r}: a transport has 'name', 'draws' and 'rounds(size, ...)'"
         )

@@ -98,7 +98,7 @@ def test_bytes_are_conserved(case):
     ):
         if src != dst:
             expected[net.route(src, dst, channel)] += size
-    assert (model.link_bytes == expected).all()
+    assert (model.carried(operation.done.value) == expected).all()
 
 
 @given(net_and_work())

@@ -240,8 +240,8 @@ def test_results_are_json_whatever_is_infinite_or_unfinished():
         json.dumps(result.to_dict(), allow_nan=False)
     assert alone.to_dict()["works"][0]["algbw"] is None
     assert cut.to_dict()["time"] is None
-    # Of the second flow nothing has arrived whole; the first used a quarter of 4 s.
-    assert cut.utilisation.tolist() == [0.25, 0.0]
+    # At 100 B/s from 1 s on: the first flow was over after 1 s, the second took the other 3 s.
+    assert cut.utilisation.tolist() == [0.25, 0.75]
 
 
 def test_who_waits_for_ever_is_named():
@@ -299,3 +299,152 @@ def test_misuse_is_told_in_one_line(call, error, message):
         call(cable())
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_process_posts_and_leaves_is_carried_to_its_end():
+    def posts(env, fabric):
+        fabric.send(0, 1, 10_000)
+        yield env.timeout(1.0)
+
+    result = simnet.simulate(cable(), processes=[posts])
+    assert result.time == 101.0
+    assert result.bytes_on_wire == 10_000
+
+
+def test_a_rank_arrives_once():
+    def twice(env, fabric):
+        operation = fabric.post(collectives.send(100, src=0, dst=1))
+        operation.arrive(0)
+        yield env.timeout(1.0)
+        operation.arrive(0)
+
+    with pytest.raises(ValueError, match="rank 0 has arrived"):
+        simnet.simulate(cable(), processes=[twice])
+
+
+def test_ranks_may_come_after_a_flow_could_have_started():
+    def late(env, fabric):
+        operation = fabric.post(simnet.flows(0, 1, 100, start=1))
+        yield env.timeout(5.0)
+        operation.arrive(0)
+        operation.arrive(1)
+        yield operation.done
+
+    assert simnet.simulate(cable(), processes=[late]).finish_times.tolist() == [7.0]
+
+
+def test_no_flows_take_no_time():
+    result = simnet.simulate(cable(), simnet.flows([], [], []))
+    assert result.time == 0.0
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_flows_begin_with_the_first():
+    work = simnet.simulate(cable(), simnet.flows([0, 0], [1, 1], 100, [5, 9])).works[0]
+    assert (work.start, work.time, work.algbw) == (5.0, 6.0, 200 / 6.0)
+
+
+def test_what_is_under_way_at_the_end_is_counted():
+    result = simnet.simulate(cable(), simnet.flows(0, 1, 10**6), until=5001.0)
+    assert result.bytes_on_wire == 500_000
+    assert result.utilisation[0] == pytest.approx(5000 / 5001)
+    assert np.isnan(result.rank_times).all()
+
+
+def test_a_rank_that_has_not_left_everything_has_no_time():
+    works = simnet.flows(0, 1, 100), simnet.flows(0, 1, 1000, start=3)
+    assert np.isnan(simnet.simulate(cable(), *works, until=5).rank_times).all()
+
+
+def test_works_that_differ_in_options_only_do_not_depend_on_posting():
+    graph = nx.complete_graph(4)
+    nx.set_edge_attributes(graph, 100.0, "bandwidth")
+    nx.set_edge_attributes(graph, 1.0, "latency")
+    net = simnet.Network(graph)
+    works = [
+        collectives.broadcast(400, algorithm="binomial", concurrent=flag) for flag in (True, False)
+    ]
+    forward = [work.finish for work in simnet.simulate(net, *works).works]
+    backward = [work.finish for work in simnet.simulate(net, *works[::-1]).works]
+    assert forward == backward[::-1]
+
+
+def test_jitter_does_not_depend_on_posting():
+    graph = cable().graph.copy()
+    graph.edges[0, 1]["jitter"] = 0.5
+    net = simnet.Network(graph)
+    works = [simnet.flows(0, 1, size) for size in (100, 200)]
+    forward = [work.finish for work in simnet.simulate(net, *works).works]
+    backward = [work.finish for work in simnet.simulate(net, *works[::-1]).works]
+    assert forward == backward[::-1]
+    both = simnet.simulate(net, simnet.flows([0, 0], [1, 1], [100, 200])).finish_times
+    swapped = simnet.simulate(net, simnet.flows([0, 0], [1, 1], [200, 100])).finish_times
+    assert both.tolist() == swapped[::-1].tolist()
+
+
+def test_ranks_that_leave_at_one_instant_go_on_in_their_order():
+    order = []
+
+    def waits(rank, operation):
+        yield operation.left[rank]
+        order.append(rank)
+
+    def program(env, fabric):
+        operation = fabric.submit(collectives.all_reduce(600, algorithm="ring"))
+        yield env.all_of([env.process(waits(rank, operation)) for rank in reversed(range(6))])
+
+    simnet.simulate(star(6), processes=[program])
+    assert order == list(range(6))
+
+
+def test_uneven_splits_count_what_leaves_a_rank():
+    # Each rank keeps 1,000,000 B and sends 1 B: 1 s of latency and 0.01 s.
+    work = collectives.all_to_all(splits=[[10**6, 1], [1, 10**6]], algorithm="direct")
+    result = simnet.simulate(cable(), work)
+    assert result.busbw == pytest.approx(1 / 1.01)
+
+
+def test_options_may_be_arrays():
+    works = [
+        collectives.all_reduce(40, algorithm="hierarchical", islands=np.array([[0, 1], [2, 3]]))
+        for _ in range(2)
+    ]
+    assert len(simnet.simulate(star(4), *works).works) == 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"src": [-1]}, "does not have"),
+        ({"dst": [7]}, "does not have"),
+        ({"size": [-5]}, "negative size"),
+        ({"dep_offsets": [0, 1], "deps": [0]}, "not before it"),
+    ],
+)
+def test_a_schedule_of_ones_own_is_checked(columns, message):
+    given = {"src": [0], "dst": [1], "size": [5], "reduces": [False], "channel": [0],
+             "chunk_offsets": [0, 0], "chunks": [], "dep_offsets": [0, 0], "deps": []}  # fmt: skip
+    given |= columns
+    arrays = {
+        name: np.array(values, dtype=bool if name == "reduces" else np.int64)
+        for name, values in given.items()
+    }
+
+    def mine(collective, num_ranks):
+        return collectives.from_transfers(collective, num_ranks, collectives.Transfers(**arrays))
+
+    with pytest.raises(ValueError, match=message):
+        simnet.simulate(cable(), collectives.all_reduce(5, algorithm=mine))
+
+
+def test_the_cause_of_an_error_is_kept():
+    def broken(env, fabric):
+        yield env.timeout(1.0)
+        try:
+            {}["key"]
+        except KeyError as error:
+            raise ValueError("mine") from error
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        simnet.simulate(cable(), processes=[broken])
+    assert isinstance(caught.value.__cause__, KeyError)
