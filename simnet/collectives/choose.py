@@ -107,15 +107,23 @@ def _choose(collective: Collective, net: Network, ranks: tuple[int, ...]) -> Pla
         only = "one rank, nothing to send" if len(ranks) == 1 else "the only algorithm here"
         return Plan(schedule=schedules[name], algorithm=name, reason=f"auto: {only}")
     walker = _Walker(net, ranks)
-    seconds = {name: walker.estimate(schedule) for name, schedule in schedules.items()}
+    seconds: dict[str, float] = {}
+    unroutable = ""
+    for name, schedule in schedules.items():
+        try:
+            seconds[name] = walker.estimate(schedule)
+        except ValueError as error:  # hosts that do not forward leave some pairs without a route
+            unroutable = str(error)
+    if not seconds:
+        raise ValueError(f"{collective.kind}: no algorithm can run here: {unroutable}")
     least = min(seconds.values())
     best = next(name for name, value in seconds.items() if value <= least * (1 + TIE))
-    second = min((name for name in seconds if name != best), key=seconds.__getitem__)
+    others = sorted((name for name in seconds if name != best), key=seconds.__getitem__)
+    behind = f", next {others[0]} {format_time(seconds[others[0]])}" if others else ""
     return Plan(
         schedule=schedules[best],
         algorithm=best,
-        reason=f"auto: {best} estimated {format_time(seconds[best])}, "
-        f"next {second} {format_time(seconds[second])}",
+        reason=f"auto: {best} estimated {format_time(seconds[best])}{behind}",
         estimate=seconds[best],
         candidates=MappingProxyType(seconds),
     )

@@ -15,6 +15,7 @@ from simnet.collectives.bounds import Bound, lower_bound
 from simnet.engine.job import Job
 from simnet.network import CABLE, Network
 from simnet.report.metrics import bus_factor
+from simnet.units import format_bandwidth, format_size, format_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class WorkResult:
     """How one collective, or one set of flows, went.
 
@@ -51,6 +52,14 @@ class WorkResult:
     job: Job = field(repr=False)
     net: Network = field(repr=False)
     start: float
+
+    def __repr__(self) -> str:
+        """A line: what ran, how, how long."""
+        how = f" by {self.algorithm}" if self.algorithm else ""
+        return (
+            f"<{self.kind} of {format_size(self.size)}{how} over {self.num_ranks} ranks: "
+            f"{format_time(self.time)}, busbw {format_bandwidth(self.busbw, bits=False)}>"
+        )
 
     @property
     def kind(self) -> str:
@@ -157,7 +166,7 @@ class WorkResult:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """What `simnet.simulate` returns.
 
@@ -186,6 +195,14 @@ class Result:
     engine: str
     version: str
     seed: int
+
+    def __repr__(self) -> str:
+        """A line: what ran, until when, through which bottleneck."""
+        ran = repr(self.works[0]) if len(self.works) == 1 else f"{len(self.works)} works"
+        return (
+            f"<Result of {ran}: until {format_time(self.time)}, bottleneck {self.bottleneck}, "
+            f"transport {self.transport}, seed {self.seed}>"
+        )
 
     @property
     def time(self) -> float:

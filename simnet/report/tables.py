@@ -19,11 +19,12 @@ NAME_WIDTH = 18
 
 
 def console(file: IO[str]) -> Console:
-    """A console that is at least `WIDTH` columns wide where nobody looks at a screen."""
+    """A console of at least `WIDTH` columns: a narrow terminal wraps lines, no column is lost."""
     from rich.console import Console
 
     plain = Console(file=file, highlight=False)
-    return plain if plain.is_terminal else Console(file=file, highlight=False, width=WIDTH)
+    width = max(WIDTH, plain.width if plain.is_terminal else 0)
+    return Console(file=file, highlight=False, width=width)
 
 
 def compare_tables(rows: Sequence[Row]) -> list[Table]:
@@ -178,8 +179,8 @@ def compare_notes(rows: Sequence[Row], *, asked: str) -> list[str]:
     if asked == "best" and any(len(row["tried"]) > 1 for row in rows):
         most = max(len(row["tried"]) for row in rows)
         notes.append(
-            f"algorithm: the fastest of the {most} most promising by the cost model, all of them "
-            "simulated"
+            f"algorithm: the fastest of the {most} most promising by the cost model, each "
+            "simulated until it ended or had lost"
         )
     if any(row["reading"] == "per NIC" for row in rows):
         notes.append(

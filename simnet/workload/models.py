@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ def tensor_sizes(model: str | Callable[[], nn.Module] | nn.Module) -> list[int]:
     model : str, callable or torch.nn.Module
         A factory (a function without arguments, or a class), called on the meta device, so that
         no memory is needed; text ``"package.module:factory"`` names one, looked for in the
-        current directory too. A module is taken as it is.
+        current directory too. A module is taken as it is. What it prints goes to stderr.
 
     Returns
     -------
@@ -107,9 +107,9 @@ def tensor_sizes(model: str | Callable[[], nn.Module] | nn.Module) -> list[int]:
         if not callable(found):
             raise TypeError(f"model {where!s:.80}: a function that returns a torch.nn.Module")
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), redirect_stdout(sys.stderr):
                 found = found()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ValueError(
                 f"model {where}: the factory failed: {type(error).__name__}: {_first_line(error)}"
             ) from error
@@ -124,9 +124,9 @@ def _resolve(text: str) -> Any:
     if not (module_name and colon and path):
         raise ValueError(f"model {text!r}: write package.module:factory")
     try:
-        with _current_directory_importable():
+        with _current_directory_importable(), redirect_stdout(sys.stderr):
             found: Any = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and _is_part_of(error.name, module_name):
             raise ValueError(f"model {text!r}: there is no module {error.name!r}") from None
         raise ValueError(
@@ -145,7 +145,7 @@ def _is_part_of(missing: str | None, module_name: str) -> bool:
     return missing is not None and f"{module_name}.".startswith(f"{missing}.")
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import topologies
 from simnet import collectives
 from simnet.collectives import Collective, Schedule, bounds, build, choose
 from simnet.collectives.choose import estimate, plan
@@ -295,3 +296,14 @@ def test_a_function_must_return_a_schedule():
     work = collectives.all_reduce(8, algorithm=lambda collective, num_ranks: None)
     with pytest.raises(TypeError, match="instead of a Schedule"):
         plan(work, star_net(4))
+
+
+def test_auto_leaves_out_what_has_no_route():
+    graph = topologies.ring(4, bandwidth=1e9, latency=1e-6)
+    net = Network(graph, forward=False)
+    assert plan(collectives.all_reduce("1MB"), net).algorithm in (
+        "ring",
+        "bidirectional_ring",
+    )
+    with pytest.raises(ValueError, match="no algorithm can run here: no route"):
+        plan(collectives.all_to_all("1MB", ranks=[0, 2]), net)

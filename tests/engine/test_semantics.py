@@ -448,3 +448,12 @@ def test_the_cause_of_an_error_is_kept():
     with pytest.raises(ValueError, match="mine") as caught:
         simnet.simulate(cable(), processes=[broken])
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_result_is_a_line():
+    result = simnet.simulate(star(4), collectives.all_reduce(400, algorithm="ring"))
+    assert repr(result.works[0]) == (
+        "<all_reduce of 400 B by ring over 4 ranks: 12 s, busbw 50 B/s>"
+    )
+    assert "\n" not in repr(result)
+    assert len(repr(result)) < 200

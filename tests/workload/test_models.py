@@ -107,3 +107,17 @@ def test_a_module_that_does_not_import_says_why(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"importing half_done failed: .* 'no_such_library'$"):
         tensor_sizes("half_done:f")
+
+
+def test_a_factory_that_talks_keeps_off_stdout(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talkative.py").write_text(
+        "from torch import nn\n"
+        "print('imported')\n"
+        "def model():\n    print('built')\n    return nn.Linear(2, 2)\n"
+        "def leaves():\n    raise SystemExit(7)\n"
+    )
+    assert tensor_sizes("talkative:model") == [16, 8]
+    assert capsys.readouterr().out == ""
+    with pytest.raises(ValueError, match="the factory failed: SystemExit: 7"):
+        tensor_sizes("talkative:leaves")
