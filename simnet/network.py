@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from simnet.arrays import frozen
 from simnet.conditions import Profile
 from simnet.conditions import profile as find_profile
 from simnet.graph_check import check_connected, read_graph
@@ -109,11 +110,11 @@ class Network:
         self.profile = None if ranges is None else ranges.name
         self.graph = nx.freeze(graph.copy())
         self.nodes = data.nodes
-        self.hosts = _frozen(data.hosts)
+        self.hosts = frozen(data.hosts)
         self.links = make_links(data)
-        self.overhead = _frozen(np.nan_to_num(data.per_node["overhead"][data.hosts], nan=0.0))
+        self.overhead = frozen(np.nan_to_num(data.per_node["overhead"][data.hosts], nan=0.0))
         reduce = data.per_node["reduce_bandwidth"][data.hosts]
-        self.reduce_bandwidth = _frozen(np.where(np.isnan(reduce), np.inf, reduce))
+        self.reduce_bandwidth = frozen(np.where(np.isnan(reduce), np.inf, reduce))
         self.islands = _group(data.islands)
         self.dims = _dims(graph)
         self._ranks = {self.nodes[host]: rank for rank, host in enumerate(self.hosts)}
@@ -221,7 +222,7 @@ class Network:
 
     def _find(self, src: int, dst: int, channel: int) -> LinkIndices:
         if src == dst:
-            return _frozen(np.empty(0, dtype=np.int64))
+            return frozen(np.empty(0, dtype=np.int64))
         start, end = int(self.hosts[src]), int(self.hosts[dst])
         key = self._route_key
         for part in (start, end, int(channel)):
@@ -239,7 +240,7 @@ class Network:
         links: list[int] = []
         for cable in cables:
             links += self._around.get(cable) or (cable,)
-        return _frozen(np.array(links, dtype=np.int64))
+        return frozen(np.array(links, dtype=np.int64))
 
     def _check_paths(self, routes: object) -> dict[tuple[int, int], Hops]:
         """Turn paths of nodes into the cables that each hop may take (several in parallel)."""
@@ -299,8 +300,3 @@ def _dims(graph: nx.Graph[Any]) -> tuple[int, ...] | None:
     if isinstance(dims, Sequence) and all(_is_whole(extent) and extent > 0 for extent in dims):
         return tuple(int(extent) for extent in dims)
     raise ValueError(f"graph: dims {dims!r} must be a tuple of positive whole numbers")
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
-    return array

@@ -7,6 +7,7 @@ from typing import Any
 
 import simpy
 
+from simnet.arrays import frozen
 from simnet.collectives import Collective, Flows
 from simnet.engine import OVER, Clock, Fabric, FluidModel, Observer
 from simnet.network import Network
@@ -77,9 +78,7 @@ def simulate(
     StuckError
         When work is left that nothing can move any more.
     """
-    _check_arguments(net, work, processes, fabric, protocol)
-    if observer is not None and not isinstance(observer, Observer):
-        raise TypeError(f"observer={observer!r}: an instance of simnet.engine.Observer")
+    _check_arguments(net, work, processes, fabric, protocol, observer)
     seed = checked_seed(seed)
     chosen = choose_transport(transport, lossy=net.is_lossy)
     clock = Clock()
@@ -104,8 +103,6 @@ def collect(fabric: Fabric, transport: str, seed: int) -> Result:
     seed : int
         The run's seed.
     """
-    carried = fabric.model.carried(fabric.env.now)
-    carried.flags.writeable = False
     return Result(
         net=fabric.net,
         works=tuple(
@@ -114,7 +111,7 @@ def collect(fabric: Fabric, transport: str, seed: int) -> Result:
             )
             for each in fabric.operations
         ),
-        link_bytes=carried,
+        link_bytes=frozen(fabric.model.carried(fabric.env.now)),
         end=float(fabric.env.now),
         transport=transport,
         fabric="fluid",
@@ -125,7 +122,12 @@ def collect(fabric: Fabric, transport: str, seed: int) -> Result:
 
 
 def _check_arguments(
-    net: Network, work: Sequence[Any], processes: Sequence[Any], fabric: str, protocol: Any
+    net: Network,
+    work: Sequence[Any],
+    processes: Sequence[Any],
+    fabric: str,
+    protocol: Any,
+    observer: Any,
 ) -> None:
     """Refuse what simulate cannot take, one line each."""
     if not isinstance(net, Network):
@@ -142,6 +144,8 @@ def _check_arguments(
         raise ValueError(f"fabric={fabric!r}: not built; write 'fluid'")
     if protocol is not None:
         raise ValueError(f"protocol={protocol!r}: not built; leave it None")
+    if observer is not None and not isinstance(observer, Observer):
+        raise TypeError(f"observer={observer!r}: an instance of simnet.engine.Observer")
 
 
 def _generator(process: Process, clock: Clock, fabric: Fabric) -> Generator[simpy.Event, Any, Any]:

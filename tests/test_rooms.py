@@ -12,6 +12,7 @@ ROOMS = (
     "topologies",
     "simnet.version",
     "simnet.seeds",
+    "simnet.arrays",
     "simnet.units",
     "simnet.conditions",
     "simnet.graph_check",

@@ -6,7 +6,6 @@ import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -121,17 +120,10 @@ def compare_command(
             help="ideal or retransmit. \\[default: retransmit where there is loss]",
         ),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, metavar="SEED", help="Decides every draw.")
-    ] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV to stdout.")] = False,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Also draw a picture, .png or .svg."),
-    ] = None,
+    seed: output.Seed = 0,
+    as_json: output.AsJson = False,
+    as_csv: output.AsCsv = False,
+    plot: output.Plot = None,
 ) -> None:
     """Simulate a collective on several networks: time, bandwidths, bottleneck, best algorithm.
 

@@ -10,11 +10,22 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from simnet.version import __version__
 
 Row = Mapping[str, Any]
+
+# Options of every command.
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="SEED", help="Decides every draw.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Write CSV to stdout.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Also draw a picture, .png or .svg."),
+]
 
 
 def check_output(*, as_json: bool, as_csv: bool, plot: Path | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -70,17 +69,10 @@ def train_command(
     target: Annotated[
         float, typer.Option("--target", metavar="SHARE", help="An accuracy to reach, 0 to 1.")
     ] = 0.95,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, metavar="SEED", help="Decides every draw.")
-    ] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV to stdout.")] = False,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Also draw a picture, .png or .svg."),
-    ] = None,
+    seed: output.Seed = 0,
+    as_json: output.AsJson = False,
+    as_csv: output.AsCsv = False,
+    plot: output.Plot = None,
 ) -> None:
     """Train a small CNN on real handwritten digits: accuracy against virtual time.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from simnet.arrays import frozen
 from simnet.collectives.collective import Collective, IntArray
 
 
@@ -46,7 +47,7 @@ class Layout:
     def __post_init__(self) -> None:
         """Cut the blocks into cells."""
         cells = cut(self.block_sizes, self.cells_per_block)
-        object.__setattr__(self, "cell_sizes", _frozen(cells.ravel()))
+        object.__setattr__(self, "cell_sizes", frozen(cells.ravel()))
 
     @property
     def num_blocks(self) -> int:
@@ -101,15 +102,15 @@ def block_sizes(collective: Collective, num_ranks: int) -> tuple[IntArray, int]:
     size = np.array([collective.size], dtype=np.int64)
     match collective.kind:
         case "all_gather" | "reduce_scatter" | "gather" | "scatter":
-            return _frozen(cut(size, num_ranks)[0]), 1
+            return frozen(cut(size, num_ranks)[0]), 1
         case "all_to_all" if collective.splits is not None:
-            return _frozen(np.array(collective.splits, dtype=np.int64).ravel()), 1
+            return frozen(np.array(collective.splits, dtype=np.int64).ravel()), 1
         case "all_to_all":
-            return _frozen(cut(size, num_ranks)[0]), num_ranks
+            return frozen(cut(size, num_ranks)[0]), num_ranks
         case "permutation":
-            return _frozen(size), num_ranks
+            return frozen(size), num_ranks
         case _:
-            return _frozen(size), 1
+            return frozen(size), 1
 
 
 def held_before(collective: Collective, num_ranks: int, rank: int, block: int) -> int:
@@ -153,8 +154,3 @@ def held_after(collective: Collective, num_ranks: int, rank: int, block: int) ->
             return 1 << sender if rank == receiver else None
         case _:
             return 1 << block if rank == (collective.perm or ())[block] else None
-
-
-def _frozen(array: IntArray) -> IntArray:
-    array.flags.writeable = False
-    return array

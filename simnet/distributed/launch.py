@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simnet.arrays import frozen
 from simnet.collectives import Collective
 from simnet.distributed.rank import current
 from simnet.engine import Clock, Fabric, FluidModel, Operation
@@ -165,7 +166,7 @@ def run(
     members = _carry_out(train, fabric, count, algorithms, seed)
     return Run(
         results=tuple(member.result for member in members),
-        rank_times=_read_only(np.array([member.finish for member in members])),
+        rank_times=frozen(np.array([member.finish for member in members])),
         operations=tuple(_record(net, operation) for operation in fabric.operations),
         network=collect(fabric, chosen.name, seed),
     )
@@ -260,8 +261,3 @@ def _record(net: Network, operation: Operation) -> OperationRecord:
         finish=max(job.left.values()) if job.done else float("nan"),
         bytes_on_wire=on_wire,
     )
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
-    return array

@@ -10,7 +10,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from simnet.collectives import Collective, Flows, Plan, plan
+from simnet.collectives import Collective, Flows, Plan, flows, plan
 from simnet.engine.clock import LAST, Clock
 from simnet.engine.job import Job, Program, compile_flows, compile_schedule
 from simnet.network import Network
@@ -175,8 +175,6 @@ class Fabric:
 
         For SimPy processes of your own: ``time = yield fabric.send(0, 1, "10MB")``.
         """
-        from simnet.collectives import flows
-
         return self.submit(flows([src], [dst], [size], channel=channel)).done
 
     def arrive(self, operation: Operation, rank: int, time: float) -> None:

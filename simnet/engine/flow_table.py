@@ -123,11 +123,11 @@ class FlowTable:
 
     def link_rates(self) -> NDArray[np.float64]:
         """Bytes/s that every link carries now, shape (L,)."""
-        rates = np.zeros(len(self.capacity))
-        slots = np.flatnonzero(self._active)
-        for hop in self._routes[slots].T:
-            np.add.at(rates, hop, self._rate[slots])
-        return rates[:-1]
+        carried = np.zeros(len(self.capacity))
+        routes, rates = self.active()
+        for hop in routes.T:
+            np.add.at(carried, hop, rates)
+        return carried[:-1]
 
     def active(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Padded routes and rates (bytes/s) of the active flows."""

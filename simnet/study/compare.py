@@ -146,10 +146,9 @@ def compare(comparison: Comparison, progress: Callable[[str], None] = lambda _: 
     ValueError, TypeError
         Before anything is simulated, in one line.
     """
+    places = comparison.networks()
     cells = [
-        _check_cell(comparison, load, *place)
-        for load in comparison.workloads
-        for place in comparison.networks()
+        _check_cell(comparison, load, *place) for load in comparison.workloads for place in places
     ]
     rows: list[Row] = []
     for cell in cells:
