@@ -13,24 +13,34 @@ from simnet.version import __version__
 if TYPE_CHECKING:
     from simnet import collectives
     from simnet.collectives import flows
-    from simnet.distributed.launch import Run, run
-    from simnet.distributed.rank import compute, now
+    from simnet.distributed.charging import compute
+    from simnet.distributed.kinds import processes, threads
+    from simnet.distributed.launch import run
     from simnet.guide import NetworkTopology
     from simnet.network import Network
+    from simnet.ranks.api import now, step
     from simnet.report.result import Result
     from simnet.simulation import StuckError, simulate
+    from simnet.workload.replay import replay
+    from simnet.workload.run import Run
+    from simnet.workload.trace import Trace
 
 _HOME = {
     "Network": "simnet.network",
     "NetworkTopology": "simnet.guide",
     "Result": "simnet.report.result",
     "StuckError": "simnet.simulation",
-    "Run": "simnet.distributed.launch",
-    "compute": "simnet.distributed.rank",
+    "Run": "simnet.workload.run",
+    "Trace": "simnet.workload.trace",
+    "compute": "simnet.distributed.charging",
     "flows": "simnet.collectives",
-    "now": "simnet.distributed.rank",
+    "now": "simnet.ranks.api",
+    "processes": "simnet.distributed.kinds",
+    "replay": "simnet.workload.replay",
     "run": "simnet.distributed.launch",
     "simulate": "simnet.simulation",
+    "step": "simnet.ranks.api",
+    "threads": "simnet.distributed.kinds",
 }
 _MODULES = frozenset({"collectives", "conditions", "engine", "testing", "transport", "units"})
 
@@ -40,13 +50,18 @@ __all__ = [
     "Result",
     "Run",
     "StuckError",
+    "Trace",
     "__version__",
     "collectives",
     "compute",
     "flows",
     "now",
+    "processes",
+    "replay",
     "run",
     "simulate",
+    "step",
+    "threads",
 ]
 
 

@@ -26,6 +26,7 @@ ROOMS = (
     "simnet.report",
     "simnet.simulation",
     "simnet.testing",
+    "simnet.ranks",
     "simnet.workload",
     "simnet.distributed",
     "simnet.study",
@@ -35,7 +36,7 @@ LIGHT_ROOMS = ROOMS[: ROOMS.index("simnet.workload")]
 HEAVY = ("torch", "pandas", "matplotlib", "pyarrow", "typer", "rich")
 FOUND_BY = {
     "torch": ("simnet.workload", "simnet.distributed", "simnet.study"),
-    "simpy": ("simnet.engine", "simnet.simulation", "simnet.distributed", "simnet.study"),
+    "simpy": ("simnet.engine", "simnet.simulation", "simnet.ranks", "simnet.study"),
     "matplotlib": ("simnet.report",),
 }
 

@@ -1,115 +1,234 @@
-"""The data plane: whose tensor gets what, and when it can; knows nothing of the network.
+"""The data plane: whose tensors get what, and when they can; knows nothing of the network.
 
 Tensors move in wall time, as soon as the ranks whose data are needed have made their calls. When
-a rank goes on is decided by the network alone.
+a rank goes on is decided by the network alone; it copies what it got when it does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from simnet.distributed.call import Call
+from simnet.ranks.call import Call
+
+Tensors = Sequence[Tensor]
+
+
+class Gathered:
+    """Everybody's data are complete when the last rank has come.
+
+    Parameters
+    ----------
+    size : int
+        Ranks of the group.
+    combine : callable
+        ``combine(inputs)`` makes each position's outputs of all positions' inputs. Called when
+        the last rank has come: nobody can have gone on and changed its tensors before.
+    """
+
+    def __init__(
+        self, size: int, combine: Callable[[Sequence[Tensors]], Sequence[Tensors]]
+    ) -> None:
+        self._inputs: list[Tensors | None] = [None] * size
+        self._missing = size
+        self._combine = combine
+        self._outputs: Sequence[Tensors] = ()
+
+    def join(self, position: int, tensors: Tensors) -> Sequence[int]:
+        """Take in a rank's tensors; the last one to come completes all."""
+        self._inputs[position] = tensors
+        self._missing -= 1
+        if self._missing:
+            return ()
+        inputs = [given for given in self._inputs if given is not None]
+        self._inputs = []
+        with torch.no_grad():
+            self._outputs = self._combine(inputs)
+        return range(len(inputs))
+
+    def outputs(self, position: int) -> Tensors:
+        """What all together made for one."""
+        return self._outputs[position]
+
+
+class FromRoot:
+    """A broadcast or a scatter: everybody gets what the root had when it called."""
+
+    def __init__(self, size: int, root: int, *, cut: bool) -> None:
+        self._size, self._root, self._cut = size, root, cut
+        self._source: Tensors | None = None
+        self._waiting: list[int] = []
+
+    def join(self, position: int, tensors: Tensors) -> Sequence[int]:
+        """Take in a rank; it is complete if the root has been here."""
+        if position == self._root:
+            # The root may be gone, and its tensors changed, before the last rank comes.
+            self._source = _copies(tensors)
+            return (position, *self._waiting)
+        if self._source is None:
+            self._waiting.append(position)
+            return ()
+        return (position,)
+
+    def outputs(self, position: int) -> Tensors:
+        """The root's tensors, or the one for this rank."""
+        assert self._source is not None
+        if self._cut:
+            return self._source[position : position + 1]
+        return () if position == self._root else self._source
+
+
+class ToRoot:
+    """A reduce or a gather: the root is complete when all have come, the others at once.
+
+    Parameters
+    ----------
+    size, root : int
+        Ranks of the group, and which gets the data.
+    combine : callable
+        ``combine(inputs)`` makes the root's outputs of all positions' inputs.
+    """
+
+    def __init__(
+        self, size: int, root: int, combine: Callable[[Sequence[Tensors]], Tensors]
+    ) -> None:
+        self._inputs: list[Tensors | None] = [None] * size
+        self._missing = size
+        self._root, self._combine = root, combine
+        self._output: Tensors = ()
+
+    def join(self, position: int, tensors: Tensors) -> Sequence[int]:
+        """Take in a rank's tensors."""
+        # Who is not the root may be gone, and its tensors changed, before the last rank comes.
+        self._inputs[position] = tensors if position == self._root else _copies(tensors)
+        self._missing -= 1
+        if not self._missing:
+            inputs = [given for given in self._inputs if given is not None]
+            self._inputs = []
+            with torch.no_grad():
+                self._output = self._combine(inputs)
+        done = [] if position == self._root else [position]
+        return done if self._missing else [*done, self._root]
+
+    def outputs(self, position: int) -> Tensors:
+        """All for the root, nothing for others."""
+        return self._output if position == self._root else ()
+
+
+class Nothing:
+    """A barrier: nothing moves."""
+
+    def join(self, position: int, tensors: Tensors) -> Sequence[int]:
+        """Every rank is complete by itself."""
+        return (position,)
+
+    def outputs(self, position: int) -> Tensors:
+        """Nothing."""
+        return ()
+
+
+Exchange = Gathered | FromRoot | ToRoot | Nothing
+
+
+def make_exchange(call: Call) -> Exchange:
+    """The exchange that a call takes part in.
+
+    What ranks give and get, in order: all_reduce, broadcast and reduce give tensors and get as
+    many; all_gather gives k and gets k · N, those of the first tensor first; reduce_scatter gives
+    k · N and gets k; gather and scatter are one to N and N to one; all_to_all gives N, gets N.
+    """
+    size, root, op = len(call.ranks), call.root, call.op
+    if call.kind == "all_reduce":
+        return Gathered(size, lambda inputs: [_reduced(inputs, op)] * size)
+    if call.kind == "all_gather":
+        return Gathered(size, lambda inputs: [_transposed(inputs)] * size)
+    if call.kind == "reduce_scatter":
+        return Gathered(size, lambda inputs: _scattered(inputs, op, size))
+    if call.kind == "all_to_all":
+        return Gathered(
+            size, lambda inputs: [_copies(column) for column in zip(*inputs, strict=True)]
+        )
+    if call.kind in ("broadcast", "scatter"):
+        return FromRoot(size, root, cut=call.kind == "scatter")
+    if call.kind == "reduce":
+        return ToRoot(size, root, lambda inputs: _reduced(inputs, op))
+    if call.kind == "gather":
+        return ToRoot(size, root, lambda inputs: [tensors[0] for tensors in inputs])
+    return Nothing()
+
+
+def _copies(tensors: Iterable[Tensor]) -> list[Tensor]:
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+def _reduced(inputs: Sequence[Tensors], op: str) -> list[Tensor]:
+    return [reduce_in_order(column, op) for column in zip(*inputs, strict=True)]
+
+
+def _transposed(inputs: Sequence[Tensors]) -> list[Tensor]:
+    """Copies, the first tensors of all ranks first."""
+    return [tensor.detach().clone() for column in zip(*inputs, strict=True) for tensor in column]
+
+
+def _scattered(inputs: Sequence[Tensors], op: str, size: int) -> list[list[Tensor]]:
+    """Reduce every chunk once, and give position p chunk p of each tensor."""
+    sums = _reduced(inputs, op)
+    return [sums[position::size] for position in range(size)]
+
+
+# Reductions
 
 COMBINE: dict[str, Callable[..., Tensor]] = {
     "SUM": torch.add,
     "AVG": torch.add,
+    "PREMUL_SUM": torch.add,
     "PRODUCT": torch.mul,
     "MIN": torch.minimum,
     "MAX": torch.maximum,
+    "BAND": torch.bitwise_and,
+    "BOR": torch.bitwise_or,
+    "BXOR": torch.bitwise_xor,
 }
 
 
-class Exchange(Protocol):
-    """How the data of one operation move; positions are those in the group."""
-
-    def join(self, position: int, tensor: Tensor | None) -> Iterable[int]:
-        """Take in a rank's tensor; returns the positions whose data have become complete."""
-
-
-class NoData:
-    """A barrier: nothing moves."""
-
-    def join(self, position: int, tensor: Tensor | None) -> Iterable[int]:
-        """Every rank is complete by itself."""
-        return (position,)
-
-
-class Reduction:
-    """An all_reduce: every rank gets all tensors combined in rank order, when the last is there."""
-
-    def __init__(self, size: int, op: str) -> None:
-        self._tensors: list[Tensor | None] = [None] * size
-        self._missing = size
-        self._op = op
-
-    def join(self, position: int, tensor: Tensor | None) -> Iterable[int]:
-        """Take in a rank's tensor; the last one to come completes all."""
-        self._tensors[position] = tensor
-        self._missing -= 1
-        if self._missing:
-            return ()
-        tensors = [tensor for tensor in self._tensors if tensor is not None]
-        self._tensors = []
-        result = reduce_in_order(tensors, self._op)
-        for target in tensors:
-            put(target, result)
-        return range(len(tensors))
-
-
-class Distribution:
-    """A broadcast: every rank gets the root's tensor as it was when the root called."""
-
-    def __init__(self, size: int, root: int) -> None:
-        self._size, self._root = size, root
-        self._source: Tensor | None = None
-        self._targets: dict[int, Tensor] = {}
-        self._joined = 0
-
-    def join(self, position: int, tensor: Tensor | None) -> Iterable[int]:
-        """Take in a rank's tensor; it is complete if the root has been here."""
-        assert tensor is not None
-        self._joined += 1
-        if position == self._root:
-            # The root may be gone, and its tensor changed, before the last rank comes.
-            alone = self._joined == self._size
-            self._source = tensor.detach() if alone else tensor.detach().clone()
-            for target in self._targets.values():
-                put(target, self._source)
-            return (position, *self._targets)
-        self._targets[position] = tensor
-        if self._source is None:
-            return ()
-        put(tensor, self._source)
-        return (position,)
-
-
-def exchange_for(call: Call) -> Exchange:
-    """The exchange that a call takes part in."""
-    if call.kind == "all_reduce":
-        return Reduction(len(call.ranks), call.op)
-    if call.kind == "broadcast":
-        return Distribution(len(call.ranks), call.root)
-    return NoData()
-
-
-@torch.no_grad()
-def reduce_in_order(tensors: list[Tensor], op: str) -> Tensor:
-    """Combine tensors of one size, first to last, in their own type.
+def reduce_in_order(tensors: Sequence[Tensor], op: str) -> Tensor:
+    """Combine tensors of one size, first to last, in their own type (8-bit floats in float32).
 
     The order is that of the ranks whatever the algorithm and the network, so the result is the
     same to the bit for all of them.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        One a rank.
+    op : str
+        A name of `COMBINE`; PREMUL_SUM is followed by its factor: ``"PREMUL_SUM 0.5"``.
     """
-    result = tensors[0].detach().reshape(-1).clone()
-    for tensor in tensors[1:]:
-        COMBINE[op](result, tensor.detach().reshape(-1), out=result)
-    return result.div_(len(tensors)) if op == "AVG" else result
+    name, _, factor = op.partition(" ")
+    combine = COMBINE[name]
+    dtype = tensors[0].dtype
+    wide = torch.float32 if is_narrow_float(dtype) else dtype
+    # Each input scaled first, as NCCL defines it.
+    given = (tensor.detach().reshape(-1).to(wide) for tensor in tensors)
+    if name == "PREMUL_SUM":
+        given = (tensor * float(factor) for tensor in given)
+    with torch.no_grad():
+        result = next(given).clone()
+        for tensor in given:
+            combine(result, tensor, out=result)
+        if name == "AVG":
+            result.div_(len(tensors))
+        return result.to(dtype)
 
 
-@torch.no_grad()
+def is_narrow_float(dtype: torch.dtype) -> bool:
+    """Whether a type is an 8-bit float, which torch cannot add."""
+    return dtype.is_floating_point and dtype.itemsize == 1
+
+
 def put(target: Tensor, values: Tensor) -> None:
-    """Copy values into a tensor of the same number of elements, whatever its strides."""
-    target.detach().copy_(values.reshape(target.shape))
+    """Copy values into a tensor of the same number of elements, whatever its strides and device."""
+    with torch.no_grad():
+        target.detach().copy_(values.reshape(target.shape))

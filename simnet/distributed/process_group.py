@@ -1,51 +1,31 @@
-"""The c10d process group: torch.distributed's calls, handed to the hub."""
+"""The c10d process group: torch.distributed's calls, described for the run and issued."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from simnet.distributed.call import Call
-from simnet.distributed.exchange import COMBINE
-from simnet.distributed.hub import Hub
-from simnet.distributed.rank import Rank
-from simnet.distributed.work import SimWork
+from simnet.distributed.checks import (
+    check_tensors,
+    dtype_name,
+    num_bytes,
+    op_name,
+    total,
+)
+from simnet.distributed.monitored import monitored_barrier
+from simnet.distributed.work import INFINITY, SimWork, Together
+from simnet.ranks.call import ANY_SOURCE, Call
+from simnet.ranks.seat import Seat
+from simnet.ranks.where import user_line
 
-# c10d's methods that stand for calls not built yet, and how torch.distributed names those calls.
-NOT_SIMULATED = {
-    "allreduce_coalesced": "all_reduce_coalesced",
-    "reduce": "reduce",
-    "allgather": "all_gather",
-    "allgather_coalesced": "all_gather_coalesced",
-    "all_gather_single": "all_gather_single",
-    "_allgather_base": "all_gather_single",
-    "all_gather_single_coalesced": "all_gather_single",
-    "allgather_into_tensor_coalesced": "all_gather_single",
-    "reduce_scatter": "reduce_scatter",
-    "reduce_scatter_single": "reduce_scatter_single",
-    "_reduce_scatter_base": "reduce_scatter_single",
-    "reduce_scatter_single_coalesced": "reduce_scatter_single",
-    "reduce_scatter_tensor_coalesced": "reduce_scatter_single",
-    "gather": "gather",
-    "scatter": "scatter",
-    "alltoall": "all_to_all",
-    "all_to_all_single": "all_to_all_single",
-    "alltoall_base": "all_to_all_single",
-    "send": "send",
-    "recv": "recv",
-    "recv_anysource": "recv from any source",
-    "monitored_barrier": "monitored_barrier",
-    "split_group": "split_group",
-    "merge_remote_group": "merge_remote_group",
-    "_start_coalescing": "a coalesced call",
-    "start_coalescing": "a coalesced call",
-    "_end_coalescing": "a coalesced call",
-    "end_coalescing": "a coalesced call",
-}
+Tensors = Sequence[Tensor]
+DEFAULT_TIMEOUT = timedelta(minutes=30)
+"""Stands for a timeout that the program did not give; told by identity."""
 
 
 class SimProcessGroup(dist.ProcessGroup):
@@ -53,22 +33,34 @@ class SimProcessGroup(dist.ProcessGroup):
 
     Parameters
     ----------
-    rank : Rank
+    seat : Seat
         The rank whose object it is.
     ranks : tuple of int
         The group's global ranks, in group order.
     group_id : str
         The same on all ranks; empty for the default group.
-    hub : Hub
-        Where the ranks meet.
+    timeout : float
+        Virtual seconds that a call may take; infinite where the program gave none.
+    store : Store
+        The group's part of the run's store.
     """
 
-    def __init__(self, rank: Rank, ranks: tuple[int, ...], group_id: str, hub: Hub) -> None:
+    def __init__(
+        self,
+        seat: Seat,
+        ranks: tuple[int, ...],
+        group_id: str,
+        timeout: float = INFINITY,
+        store: Any = None,
+    ) -> None:
         # Without a store, as torch's bindings allow and its stubs do not say.
-        super().__init__(ranks.index(rank.number), len(ranks))  # type: ignore[call-arg]
-        self._rank, self._ranks, self._hub = rank, ranks, hub
-        self._group_id = group_id
+        super().__init__(ranks.index(seat.number), len(ranks))  # type: ignore[call-arg]
+        self._seat, self._ranks, self._group_id = seat, ranks, group_id
+        self._position = ranks.index(seat.number)
+        self._timeout, self._store = timeout, store
         self._name = self._description = ""
+        self._sequence = 0
+        self._together: list[SimWork] | None = None
 
     # Who it is
 
@@ -78,7 +70,7 @@ class SimProcessGroup(dist.ProcessGroup):
 
     def rank(self) -> int:
         """The rank's position in the group."""
-        return self._ranks.index(self._rank.number)
+        return self._position
 
     def size(self) -> int:
         """How many ranks the group has."""
@@ -104,80 +96,267 @@ class SimProcessGroup(dist.ProcessGroup):
         """The description that torch gave the group."""
         return self._description
 
+    def get_group_store(self) -> Any:
+        """The group's part of the run's store."""
+        return self._store
+
+    def set_timeout(self, timeout: timedelta) -> None:
+        """Let calls from now on fail after so much virtual time."""
+        self._timeout = timeout.total_seconds()
+
+    def _set_sequence_number_for_group(self) -> None:
+        """Nothing to do: the run counts calls itself."""
+
+    def _get_sequence_number_for_group(self) -> int:
+        return self._sequence
+
     def shutdown(self) -> None:
         """Nothing is held."""
 
     def abort(self) -> None:
         """Nothing is held."""
 
-    # What it does
+    # Reductions
 
-    def allreduce(  # type: ignore[override]
-        self, tensors: Any, opts: Any = None
-    ) -> SimWork:
+    def allreduce(self, tensors: Any, opts: Any = None) -> SimWork:  # type: ignore[override]
         """Combine one tensor a rank, in place."""
-        tensor = _only("all_reduce", tensors)
-        op = _op_name(opts.reduceOp if opts is not None else dist.ReduceOp.SUM)
-        if op == "AVG" and not (tensor.is_floating_point() or tensor.is_complex()):
-            raise TypeError(f"all_reduce: AVG of {_dtype(tensor)} is not defined; use SUM")
-        return self._issue("all_reduce", tensor, op=op)
+        given = check_tensors("all_reduce", tensors)
+        return self._issue("all_reduce", given, given, opts, op=op_name("all_reduce", given, opts))
+
+    def allreduce_coalesced(self, tensors: Any, opts: Any = None) -> SimWork:
+        """Combine several tensors a rank as one call, in place."""
+        return self.allreduce(tensors, opts)
+
+    def reduce(self, tensors: Any, opts: Any) -> SimWork:  # type: ignore[override]
+        """Combine tensors on the root, in place."""
+        given = check_tensors("reduce", tensors)
+        root = int(opts.rootRank)
+        target = given if root == self._position else ()
+        op = op_name("reduce", given, opts)
+        return self._issue("reduce", given, target, opts, results=given, op=op, root=root)
+
+    def reduce_scatter(self, outputs: Any, inputs: Any, opts: Any = None) -> SimWork:  # type: ignore[override]
+        """Combine lists of tensors; position p of the group gets the p-th."""
+        targets = check_tensors("reduce_scatter", outputs)
+        chunks = check_tensors("reduce_scatter", [chunk for chunks in inputs for chunk in chunks])
+        return self._scatter_sums(chunks, targets, opts)
+
+    def reduce_scatter_single(self, output: Tensor, given: Tensor, opts: Any = None) -> SimWork:
+        """Combine tensors; position p of the group gets the p-th part."""
+        return self.reduce_scatter_single_coalesced([output], [given], opts)
+
+    def reduce_scatter_single_coalesced(
+        self, outputs: Any, inputs: Any, opts: Any = None
+    ) -> SimWork:
+        """The same for several tensors as one call."""
+        targets = check_tensors("reduce_scatter", outputs)
+        given = check_tensors("reduce_scatter", inputs)
+        chunks = [part for tensor in given for part in self._parts("reduce_scatter", tensor)]
+        return self._scatter_sums(chunks, targets, opts)
+
+    def _scatter_sums(self, chunks: Tensors, targets: Tensors, opts: Any) -> SimWork:
+        op = op_name("reduce_scatter", chunks, opts)
+        return self._issue("reduce_scatter", chunks, targets, opts, op=op, parts=chunks)
+
+    # Copies
 
     def broadcast(self, tensors: Any, opts: Any) -> SimWork:  # type: ignore[override]
-        """Copy the root's tensor to all."""
-        return self._issue("broadcast", _only("broadcast", tensors), root=int(opts.rootRank))
+        """Copy the root's tensors to all."""
+        given = check_tensors("broadcast", tensors)
+        root = int(opts.rootRank)
+        own = root == self._position
+        inputs, targets = (given, ()) if own else ((), given)
+        return self._issue("broadcast", inputs, targets, opts, results=given, root=root)
+
+    def allgather(self, outputs: Any, inputs: Any, opts: Any = None) -> SimWork:
+        """Copy every rank's tensor to all: lists of one tensor a rank."""
+        given = check_tensors("all_gather", inputs)
+        targets = check_tensors("all_gather", [part for parts in outputs for part in parts])
+        return self._issue("all_gather", given, targets, opts, parts=targets)
+
+    def allgather_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> SimWork:
+        """The same for several tensors as one call: a list of output lists by rank."""
+        given = check_tensors("all_gather", inputs)
+        columns = [part for column in zip(*outputs, strict=True) for part in column]
+        return self._issue("all_gather", given, check_tensors("all_gather", columns), opts)
+
+    def all_gather_single(self, output: Tensor, given: Tensor, opts: Any = None) -> SimWork:
+        """Copy every rank's tensor into one tensor, in rank order."""
+        return self.all_gather_single_coalesced([output], [given], opts)
+
+    def all_gather_single_coalesced(self, outputs: Any, inputs: Any, opts: Any = None) -> SimWork:
+        """The same for several tensors as one call."""
+        given = check_tensors("all_gather", inputs)
+        wholes = check_tensors("all_gather", outputs)
+        targets = [part for whole in wholes for part in self._parts("all_gather", whole)]
+        return self._issue("all_gather", given, targets, opts, results=wholes)
+
+    def gather(self, outputs: Any, inputs: Any, opts: Any) -> SimWork:  # type: ignore[override]
+        """Copy every rank's tensor to the root."""
+        given = check_tensors("gather", inputs)
+        root = int(opts.rootRank)
+        targets = [part for parts in outputs for part in parts] if root == self._position else []
+        return self._issue(
+            "gather", given, targets, opts, root=root, size=total(given) * self.size()
+        )
+
+    def scatter(self, outputs: Any, inputs: Any, opts: Any) -> SimWork:  # type: ignore[override]
+        """Give every rank one of the root's tensors."""
+        targets = check_tensors("scatter", outputs)
+        root = int(opts.rootRank)
+        given = [part for parts in inputs for part in parts] if root == self._position else []
+        size = total(targets) * self.size()
+        return self._issue("scatter", given, targets, opts, root=root, size=size, shaped=targets)
+
+    def alltoall(self, outputs: Any, inputs: Any, opts: Any = None) -> SimWork:
+        """Give every rank one tensor of a list, and get one of each."""
+        given = check_tensors("all_to_all", inputs)
+        targets = check_tensors("all_to_all", outputs)
+        return self._exchange(given, targets, opts, results=targets)
+
+    def all_to_all_single(  # the order of arguments is torch's
+        self, output: Tensor, given: Tensor, output_splits: Any, input_splits: Any, opts: Any = None
+    ) -> SimWork:
+        """Give every rank a part of a tensor, and get one of each; parts may differ in size."""
+        check_tensors("all_to_all", [output, given])
+        if output_splits or input_splits:
+            sent = self._split("all_to_all", given, input_splits)
+            taken = self._split("all_to_all", output, output_splits)
+            return self._exchange(sent, taken, opts, results=[output])
+        sent, taken = (self._parts("all_to_all", each) for each in (given, output))
+        return self._issue(
+            "all_to_all", sent, taken, opts, results=[output], size=num_bytes(given), shaped=[given]
+        )
+
+    def _exchange(self, sent: Tensors, taken: Tensors, opts: Any, *, results: Tensors) -> SimWork:
+        return self._issue(
+            "all_to_all", sent, taken, opts, results=results, uneven=True, count=0,
+            sends=tuple(map(num_bytes, sent)), receives=tuple(map(num_bytes, taken)),
+        )  # fmt: skip
+
+    # Meeting
 
     def barrier(self, opts: Any = None) -> SimWork:
         """Wait for all."""
-        return self._issue("barrier", None)
+        return self._issue("barrier", (), (), opts)
 
-    def _issue(self, kind: str, tensor: Tensor | None, *, op: str = "", root: int = -1) -> SimWork:
+    def monitored_barrier(self, timeout: timedelta, wait_all_ranks: bool = False) -> None:
+        """Wait for all; rank 0 names those that have not come within a virtual time."""
+        limit = INFINITY if timeout is DEFAULT_TIMEOUT else timeout.total_seconds()
+        monitored_barrier(self, limit, self._ranks, wait_all_ranks=wait_all_ranks)
+
+    # Messages
+
+    def send(self, tensors: Any, dst: int, tag: int) -> SimWork:
+        """Send to a position of the group."""
+        given = [tensor.detach().clone() for tensor in check_tensors("send", tensors)]
+        return self._issue("send", given, (), None, peer=dst, tag=tag)
+
+    def recv(self, tensors: Any, src: int, tag: int) -> SimWork:
+        """Receive from a position of the group."""
+        given = check_tensors("recv", tensors)
+        return self._issue("recv", (), given, None, shaped=given, results=given, peer=src, tag=tag)
+
+    def recv_anysource(self, tensors: Any, tag: int) -> SimWork:
+        """Receive from whoever is in first."""
+        return self.recv(tensors, ANY_SOURCE, tag)
+
+    # Calls that belong together
+
+    def _start_coalescing(self, device: Any = None) -> None:
+        self._together = []
+
+    def _end_coalescing(self, device: Any = None) -> Together:
+        works, self._together = self._together or [], None
+        return Together(works)
+
+    # How a call is made
+
+    def _issue(
+        self,
+        kind: str,
+        inputs: Tensors,
+        targets: Tensors,
+        opts: Any,
+        *,
+        results: Tensors | None = None,
+        shaped: Tensors = (),
+        parts: Tensors = (),
+        **about: Any,
+    ) -> SimWork:
+        """Describe a call and make it.
+
+        `shaped` are the tensors that say what the call is about (the inputs, else the targets);
+        `parts`, one a rank, may differ in size.
+        """
+        shaped = shaped or inputs or targets
+        about.setdefault("size", self._size(kind, shaped))
+        about.setdefault("count", sum(tensor.numel() for tensor in shaped))
         call = Call(
             kind=kind,
             group=self._group_id,
             ranks=self._ranks,
-            count=0 if tensor is None else tensor.numel(),
-            dtype="" if tensor is None else _dtype(tensor),
-            size=0 if tensor is None else tensor.numel() * tensor.element_size(),
-            op=op,
-            root=root,
+            shape=tuple(shaped[0].shape) if len(shaped) == 1 else (),
+            dtype=dtype_name(shaped[0]) if shaped else "",
+            where=user_line(),
+            **self._uneven(kind, parts, about),
         )
-        ticket = self._hub.issue(self._rank, call, tensor)
-        return SimWork(ticket, [] if tensor is None else [tensor])
+        self._sequence += 1
+        shown = targets if results is None else results
+        timeout = self._op_timeout(opts)
+        work = SimWork(self._seat, call, inputs, targets, shown, timeout)
+        if self._together is not None:
+            self._together.append(work)
+        return work
+
+    def _size(self, kind: str, shaped: Tensors) -> int:
+        """Bytes as nccl-tests counts them."""
+        return total(shaped) * (self.size() if kind == "all_gather" else 1)
+
+    def _uneven(self, kind: str, parts: Tensors, about: dict[str, Any]) -> dict[str, Any]:
+        """Note the parts' sizes where they differ: all ranks know all, and agree on them."""
+        sizes = tuple(map(num_bytes, parts))
+        if len(parts) != self.size() or len(set(sizes)) <= 1:
+            return about
+        return about | {"splits": sizes, "size": sum(sizes), "count": sum(map(Tensor.numel, parts))}
+
+    def _op_timeout(self, opts: Any) -> float:
+        given = getattr(opts, "timeout", None)
+        seconds = given.total_seconds() if given is not None else -1.0
+        return seconds if seconds > 0 else self._timeout
+
+    def _parts(self, call: str, tensor: Tensor) -> list[Tensor]:
+        """A tensor cut into one part a rank, as views."""
+        ranks, tensor = self.size(), tensor.detach()
+        if tensor.numel() % ranks:
+            raise ValueError(
+                f"{call}: {tensor.numel()} elements cannot be divided by {ranks} ranks"
+            )
+        if tensor.is_contiguous():
+            return list(tensor.view(-1).tensor_split(ranks))
+        if len(tensor) % ranks:
+            raise ValueError(f"{call}: a tensor of {len(tensor)} rows must be contiguous here")
+        return list(tensor.tensor_split(ranks))
+
+    def _split(self, call: str, tensor: Tensor, splits: Any) -> list[Tensor]:
+        """A tensor cut along its first dimension, as views."""
+        ranks, rows = self.size(), len(tensor)
+        lengths = list(splits) if splits else [rows // ranks] * ranks
+        if len(lengths) != ranks or sum(lengths) != rows:
+            raise ValueError(
+                f"{call}: splits {lengths} do not add up to {rows} rows for {ranks} ranks"
+            )
+        return list(torch.split(tensor.detach(), lengths))
 
 
-def _refuse(call: str) -> Callable[..., NoReturn]:
-    def method(self: SimProcessGroup, *args: Any, **kwargs: Any) -> NoReturn:
-        raise NotImplementedError(f"{call} is not simulated yet")
-
-    return method
-
-
-for _method, _call in NOT_SIMULATED.items():
-    setattr(SimProcessGroup, _method, _refuse(_call))
-
-
-def _only(call: str, tensors: Any) -> Tensor:
-    """The one tensor of a call, if ranks that are threads can exchange it."""
-    given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    if len(given) != 1:
-        raise NotImplementedError(f"{call} of {len(given)} tensors at once is not simulated yet")
-    tensor: Tensor = given[0]
-    if tensor.layout != torch.strided:
-        raise NotImplementedError(f"{call} of a {tensor.layout} tensor is not simulated yet")
-    if tensor.device.type != "cpu":
-        raise NotImplementedError(
-            f"{call} of a tensor on {tensor.device} is not simulated yet: use the CPU"
-        )
-    return tensor
-
-
-def _op_name(op: Any) -> str:
-    """The reduction's name, if it is built."""
-    name = str(getattr(op, "op", op)).rpartition(".")[2]
-    if name not in COMBINE:
-        raise NotImplementedError(f"all_reduce with op={name} is not simulated yet")
-    return name
-
-
-def _dtype(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+# How other versions of torch call the same.
+for _old, _new in {
+    "_allgather_base": "all_gather_single",
+    "allgather_into_tensor_coalesced": "all_gather_single_coalesced",
+    "_reduce_scatter_base": "reduce_scatter_single",
+    "reduce_scatter_tensor_coalesced": "reduce_scatter_single_coalesced",
+    "alltoall_base": "all_to_all_single",
+    "start_coalescing": "_start_coalescing",
+    "end_coalescing": "_end_coalescing",
+}.items():
+    setattr(SimProcessGroup, _old, getattr(SimProcessGroup, _new))

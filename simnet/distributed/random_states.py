@@ -61,7 +61,7 @@ class RandomStates:
     def __init__(self, num_ranks: int, seed: int) -> None:
         self._caller = -1
         self._owner = self._caller
-        self._states = {rank: _fresh(rank, seed) for rank in range(num_ranks)}
+        self._states = {rank: fresh(rank, seed) for rank in range(num_ranks)}
 
     def switch_to(self, rank: int) -> None:
         """Put in a rank's states; what stands there is kept for whose it is."""
@@ -76,7 +76,8 @@ class RandomStates:
         self.switch_to(self._caller)
 
 
-def _fresh(rank: int, seed: int) -> States:
+def fresh(rank: int, seed: int) -> States:
+    """The states with which a rank begins."""
     children = np.random.SeedSequence(seed, spawn_key=(rank,)).spawn(2)
     own = random.Random(int(children[0].generate_state(1, np.uint64)[0]))
     bits = np.random.MT19937(children[1])

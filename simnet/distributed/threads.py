@@ -1,238 +1,196 @@
 """Ranks as threads that take turns: exactly one runs at a time, in virtual-time order.
 
-The SimPy loop runs in the caller's thread. A rank is a SimPy process with a thread of its own;
-the process hands the thread the right to run and gets it back when the thread waits for
-something on the clock, or ends.
+The loop runs in the caller's thread. It hands a rank's thread the right to run and gets it back
+when the thread waits for something on the clock, or ends.
 """
 
 from __future__ import annotations
 
 import contextvars
-import heapq
+import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import simpy
+from simnet.distributed.watchdog import Watchdog
+from simnet.ranks.call import Call
+from simnet.ranks.errors import EndedError
+from simnet.ranks.member import Member
+from simnet.ranks.requests import answer
+from simnet.ranks.seat import Meter, Seat, enter
+from simnet.ranks.ticket import Ticket
+from simnet.ranks.waits import Lookup, Poll, Sleep, Wait
+from simnet.ranks.where import user_line
 
-from simnet.distributed.errors import DeadlockError
-from simnet.distributed.rank import enter
-from simnet.engine import Clock
-
-PATIENCE_S = 2.0  # wall time left to a thread that is told to end
+PATIENCE_S = 1.0  # wall time left to a thread that is told to end
 MAX_REFUSALS = 100  # how often such a thread may go on to wait for something else
 
 
-class EndedError(BaseException):
-    """Raised inside a rank whose run has ended without it; not for programs to catch."""
+class ThreadSeat(Seat):
+    """A rank that is a thread, as its own code sees it."""
+
+    def __init__(self, driver: ThreadDriver, member: Member, world_size: int, **about: Any) -> None:
+        super().__init__(member.number, world_size, **about)
+        self._driver, self._member = driver, member
+
+    @property
+    def time(self) -> float:
+        """The rank's virtual time."""
+        self._driver.check()
+        return self._member.now
+
+    def _issue(self, call: Call, tensors: Sequence[Any]) -> Ticket:
+        self._driver.check()
+        return self._member.issue(call, tensors)
+
+    def _wait(self, wait: Sleep | Poll | Lookup) -> None:
+        self._driver.park(wait)
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Ask something of the run that takes no time."""
+        self._driver.check()
+        return answer(self._member, method, arguments)
 
 
-class Turns:
-    """Lets ranks that are ready at the same instant run one after the other, lowest first."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._ready: list[tuple[int, simpy.Event]] = []
-        self._busy = False
-
-    def ask(self, number: int) -> simpy.Event:
-        """An event for when it is this rank's turn."""
-        turn = self._clock.event()
-        heapq.heappush(self._ready, (number, turn))
-        self._announce()
-        return turn
-
-    def over(self) -> None:
-        """The rank whose turn it was waits again, or has ended."""
-        self._busy = False
-        self._announce()
-
-    def _announce(self) -> None:
-        if self._ready and not self._busy:
-            self._busy = True
-            # Behind all that is due already, so that every rank ready now is compared.
-            self._clock.at(self._clock.now).callbacks.append(self._grant)
-
-    def _grant(self, _: simpy.Event) -> None:
-        heapq.heappop(self._ready)[1].succeed()
-
-
-class ThreadRank:
-    """A rank that executes a function in a thread of its own (a `simnet.distributed.rank.Rank`).
+class ThreadDriver:
+    """Executes a rank's code in a thread (a `simnet.ranks.member.Driver`).
 
     Parameters
     ----------
     number : int
-        Which rank it is.
-    clock : Clock
-        The run's clock.
+        Which rank.
     body : callable
-        ``body(rank)`` is what the rank executes.
+        ``body(seat)`` is what the rank executes.
+    make_seat : callable
+        ``make_seat(driver, member)`` makes what the code has of the run.
     on_turn : callable
         ``on_turn(number)`` is called each time before the rank goes on.
-
-    Attributes
-    ----------
-    result : object
-        What `body` returned.
-    error : BaseException or None
-        What it raised instead.
-    finish : float
-        The virtual time at which it ended, seconds; NaN until then.
+    watchdog : Watchdog
+        Says when a rank that does not come back has stalled.
     """
 
     def __init__(
         self,
         number: int,
-        clock: Clock,
-        body: Callable[[ThreadRank], Any],
+        body: Callable[[Seat], Any],
+        make_seat: Callable[[ThreadDriver, Member], ThreadSeat],
         on_turn: Callable[[int], None],
+        watchdog: Watchdog,
     ) -> None:
-        self.number = number
-        self.clock = clock
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.finish = float("nan")
-        self._body, self._on_turn = body, on_turn
-        self._event: simpy.Event | None = None
-        self._describe: Callable[[], str] = lambda: "waits to begin"
+        self.stuck = False
+        self._number, self._body, self._make_seat = number, body, make_seat
+        self._on_turn, self._watchdog = on_turn, watchdog
+        self._next: Wait | None = None
         self._ending = False
         self._parked = True
         self._go, self._back = threading.Lock(), threading.Lock()
         self._go.acquire()
         self._back.acquire()
-        self._thread = threading.Thread(
-            target=contextvars.copy_context().run,
-            args=(self._main,),
-            name=f"simnet-rank-{number}",
-            daemon=True,
-        )
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has returned or raised."""
-        return self.finish == self.finish
-
-    def state(self) -> str:
-        """What the rank is doing, in words."""
-        if self.ended:
-            return f"rank {self.number} has ended"
-        return f"rank {self.number} {self._describe()}"
+        self._thread: threading.Thread | None = None
 
     # In the rank's thread
 
-    def wait(self, event: simpy.Event, describe: Callable[[], str]) -> Any:
-        """Let the others go on until the event has happened; returns its value."""
+    def park(self, wait: Wait) -> None:
+        """Let the others go on until the wait is over."""
+        self.check()
+        self._next = wait
+        self._hand_back()
+        self._go.acquire()
+        self._parked = False
+        self.check()
+
+    def check(self) -> None:
+        """End the rank's code if the run has ended without it."""
         if self._ending:
             raise EndedError
-        if not event.processed:
-            self._event, self._describe = event, describe
-            self._hand_back()
-            self._go.acquire()
-            self._parked = False
-            if self._ending:
-                raise EndedError
-        return event.value
 
     def _hand_back(self) -> None:
         self._parked = True
         if self._back.locked():  # else an interrupted loop has not taken the last one yet
             self._back.release()
 
-    def _main(self) -> None:
+    def _main(self, member: Member) -> None:
         self._go.acquire()
         self._parked = False
-        enter(self)
+        result, error = None, None
+        seat = self._make_seat(self, member)
+        enter(seat)
         try:
             if not self._ending:
-                self.result = self._body(self)
+                result = _metered(self._body, seat)
         except EndedError:
             pass
-        except BaseException as error:
-            self.error = error
+        except BaseException as raised:
+            error = raised
         finally:
             enter(None)
-            self.finish = float(self.clock.now)
-            self._event = None
+            self._next = None
+            member.end(result, error)
             self._hand_back()
 
     # In the loop's thread
 
-    def live(
-        self, turns: Turns, on_end: Callable[[ThreadRank], None]
-    ) -> Generator[simpy.Event, Any, None]:
-        """The rank's SimPy process: run until it waits, wait for what it waits for, repeat."""
-        self._thread.start()
-        while True:
-            yield turns.ask(self.number)
-            self._on_turn(self.number)
-            self._resume()
-            turns.over()
-            if self._event is None:
-                on_end(self)
-                return
-            yield self._event
+    def go(self, member: Member) -> None:
+        """Start the thread, the first time; it runs in `settle`."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=contextvars.copy_context().run,
+                args=(self._main, member),
+                name=f"simnet-rank-{self._number}",
+                daemon=True,
+            )
+            self._thread.start()
 
-    def _resume(self) -> None:
+    def settle(self, member: Member) -> Wait | None:
         """Let the thread run until it waits or ends."""
+        self._on_turn(self._number)
         self._go.release()
-        self._back.acquire()
+        thread = self._thread
+        assert thread is not None
+        self._watchdog.follow(
+            member, lambda seconds: self._back.acquire(timeout=seconds), thread.ident
+        )
+        return self._next
 
-    def end(self) -> bool:
-        """Make the thread end wherever it is; returns whether it did.
+    def stop(self, member: Member) -> None:
+        """Make the thread end wherever it is.
 
         It gets an exception from whatever it waits in. A thread that is stuck in code of its own
-        is left alone: whatever it asks of the run later only raises. An interrupt may have come
-        at any point of a hand-over, so nothing is taken for granted of the locks.
+        is left alone, and `stuck`: whatever it asks of the run later only raises. An interrupt
+        may have come at any point of a hand-over, so nothing is taken for granted of the locks.
         """
         self._ending = True
-        if self._thread.ident is None:
-            return True
+        if self._thread is None:
+            return
         for _ in range(MAX_REFUSALS):
-            if self.ended:
-                self._thread.join()
+            if member.ended:
+                self._thread.join(PATIENCE_S)
                 break
             if self._parked and self._go.locked():
-                self._on_turn(self.number)
+                self._on_turn(self._number)
                 self._go.release()
             if not self._back.acquire(timeout=PATIENCE_S):
                 break
-        return self.ended
+        self.stuck = not member.ended
+
+    def where(self, member: Member) -> str:
+        """The line of the user's code that waits."""
+        ident = self._thread.ident if self._thread is not None else None
+        frame = sys._current_frames().get(ident) if ident is not None else None
+        return user_line(frame) if frame is not None else ""
 
 
-def run_ranks(clock: Clock, ranks: Sequence[ThreadRank]) -> None:
-    """Run the clock until every rank has ended, then until nothing is left on it.
-
-    Raises
-    ------
-    DeadlockError
-        If ranks are left, all of them wait, and nothing is left on the clock.
-    BaseException
-        Whatever a rank raised, with a note that says which and when. The others are ended.
-    """
-    turns = Turns(clock)
-    ended: list[ThreadRank] = []
-    for rank in ranks:
-        clock.process(rank.live(turns, ended.append))
+def _metered(body: Callable[[Seat], Any], seat: Seat) -> Any:
+    """Run a rank's code, what it computes measured, and charged until its end."""
+    meter: Meter | None = seat.meter
+    if meter is None:
+        return body(seat)
+    meter.begin()
     try:
-        while len(ended) < len(ranks):
-            if clock.peek() == float("inf"):
-                raise DeadlockError(_deadlock(clock, ranks))
-            clock.step()
-            # Raised here and not in the process: SimPy would rebuild it from its arguments.
-            if ended and ended[-1].error is not None:
-                raise _noted(ended[-1].error, ended[-1])
-        clock.run()
+        meter.resume()
+        result = body(seat)
+        seat.now()
+        return result
     finally:
-        for rank in ranks:
-            rank.end()
-
-
-def _noted(error: BaseException, rank: ThreadRank) -> BaseException:
-    error.add_note(f"on rank {rank.number} at virtual time {rank.finish:.9g} s")
-    return error
-
-
-def _deadlock(clock: Clock, ranks: Sequence[ThreadRank]) -> str:
-    states = "; ".join(rank.state() for rank in ranks)
-    return f"deadlock at virtual time {clock.now:.9g} s: {states}"
+        meter.pause()
+        meter.end()

@@ -2,63 +2,192 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.futures import Future
 
-from simnet.distributed.hub import Ticket
+from simnet.distributed.exchange import put
+from simnet.ranks.call import Call
+from simnet.ranks.errors import WaitTimeoutError
+from simnet.ranks.seat import Seat
+
+INFINITY = float("inf")
+NONE_GIVEN = timedelta(0)  # how torch says so
 
 
 class SimWork(dist.Work):
     """A call under way on the virtual clock.
 
     `wait` may be called any number of times; it moves the rank's clock to the end of its own
-    part, or does nothing if that has passed.
+    part, or does nothing if that has passed. Its tensors are filled when it is over, in the
+    rank's own thread, when the rank next waits for anything.
+
+    Parameters
+    ----------
+    seat : Seat
+        Whose call it is.
+    call : Call
+        What was called.
+    inputs : sequence of Tensor
+        The rank's data, in the order that `simnet.distributed.exchange` defines.
+    targets : sequence of Tensor
+        What is filled.
+    results : sequence of Tensor
+        What `result` and the future give.
+    timeout : float
+        Virtual seconds after which waiting fails; infinite where the program gave none.
     """
 
-    def __init__(self, ticket: Ticket, tensors: list[Tensor]) -> None:
+    def __init__(
+        self,
+        seat: Seat,
+        call: Call,
+        inputs: Sequence[Tensor],
+        targets: Sequence[Tensor],
+        results: Sequence[Tensor],
+        timeout: float = INFINITY,
+    ) -> None:
         super().__init__()
-        self._ticket, self._tensors = ticket, tensors
+        self._seat, self._call = seat, call
+        self._targets, self._results = targets, list(results)
+        self._timeout = timeout
+        self._future: Future[Any] | None = None
+        self._handle = seat.issue(call, inputs, self._finish)
 
-    def wait(self, timeout: timedelta = timedelta(0)) -> bool:
-        """Wait in virtual time until this rank's part is over; a timeout is not looked at."""
-        self._ticket.wait()
+    def _finish(self, handle: Any) -> None:
+        """Take what came; called once, when the call is over."""
+        for target, values in zip(self._targets, handle.outputs(), strict=False):
+            put(target, values)
+        self._targets = ()
+        if self._future is not None:
+            _settle(self._future, self._results, handle.error)
+
+    def wait(self, timeout: timedelta = NONE_GIVEN) -> bool:
+        """Wait in virtual time until this rank's part is over.
+
+        Raises
+        ------
+        WaitTimeoutError
+            When a timeout passes first that the program gave here or to the group; torch's own
+            default counts as none.
+        """
+        limit = timeout.total_seconds()
+        until = self._handle.issued + self._timeout
+        if limit > 0:
+            until = min(until, self._seat.time + limit)
+        if not self._seat.wait(self._handle, until):
+            raise WaitTimeoutError(
+                f"{self._call.describe()} in {self._call.describe_group()}: timed out at virtual "
+                f"time {self._seat.time:.9g} s, issued at {self._handle.issued:.9g} s"
+            )
+        if self._handle.error is not None:
+            raise self._handle.error
         return True
+
+    def over_within(self, timeout: float) -> bool:
+        """Wait at most until so many virtual seconds after the call; returns whether it is over."""
+        return self._seat.wait(self._handle, self._handle.issued + timeout)
 
     def synchronize(self) -> None:
         """The same as `wait`."""
-        self._ticket.wait()
+        self.wait()
 
     def is_completed(self) -> bool:
-        """True after the end; before it this would be a poll, which is not simulated yet."""
-        self._must_be_over("is_completed")
-        return True
+        """Whether this rank's part is over; a look costs a poll interval where it is not."""
+        return self._seat.look(self._handle)
 
     def is_success(self) -> bool:
-        """True after the end."""
-        self._must_be_over("is_success")
-        return True
+        """Whether it is over without an error."""
+        return self._seat.look(self._handle) and self._handle.error is None
 
-    def exception(self) -> None:
-        """None: a call that fails raises where it is made."""
+    def exception(self) -> Any:
+        """What went wrong, if anything has."""
+        return self._handle.error
 
     def result(self) -> list[Tensor]:
-        """The tensors, after the end."""
-        self._must_be_over("result")
-        return self._tensors
+        """The tensors; waits for them."""
+        self.wait()
+        return self._results
 
-    def get_future(self) -> Future[list[Tensor]]:
-        """A future of the tensors, after the end."""
-        self._must_be_over("get_future")
-        future: Future[list[Tensor]] = torch.futures.Future()
-        future.set_result(self._tensors)
-        return future
+    def source_rank(self) -> int:
+        """Who sent what a recv took: a position in the group."""
+        return int(self._handle.source)
 
-    def _must_be_over(self, name: str) -> None:
-        if not self._ticket.over:
-            raise NotImplementedError(
-                f"Work.{name} before the work has ended is not simulated yet: call wait() first"
-            )
+    _source_rank = source_rank
+
+    def get_future(self) -> Future[Any]:
+        """A future of the tensors, completed in the rank's own thread when the call is over."""
+        if self._future is None:
+            self._future = Future()
+            if self._handle.over:
+                self._seat.wait(self._handle)
+                if not self._future.done():
+                    _settle(self._future, self._results, self._handle.error)
+            else:
+                self._seat.watch(self._handle)
+                _drain_after_backward(self.wait)
+        return self._future
+
+    def get_future_result(self) -> Future[Any]:
+        """A future of whether all went well."""
+        return self.get_future().then(lambda _: None)
+
+
+class Together(dist.Work):
+    """Calls between start and end of a coalesced group: one handle for all."""
+
+    def __init__(self, works: Sequence[SimWork]) -> None:
+        super().__init__()
+        self._works = list(works)
+
+    def wait(self, timeout: timedelta = NONE_GIVEN) -> bool:
+        """Wait for all."""
+        return all(work.wait(timeout) for work in self._works)
+
+    def synchronize(self) -> None:
+        """The same as `wait`."""
+        self.wait()
+
+    def is_completed(self) -> bool:
+        """Whether all are over."""
+        return all(work.is_completed() for work in self._works)
+
+    def is_success(self) -> bool:
+        """Whether all are over without an error."""
+        return all(work.is_success() for work in self._works)
+
+    def exception(self) -> Any:
+        """The first error, if there is one."""
+        return next((work.exception() for work in self._works if work.exception()), None)
+
+    def result(self) -> list[Tensor]:
+        """All tensors."""
+        return [tensor for work in self._works for tensor in work.result()]
+
+    def get_future(self) -> Future[Any]:
+        """A future of all tensors."""
+        futures = [work.get_future() for work in self._works]
+        return torch.futures.collect_all(futures).then(lambda _: self.result())
+
+
+def _settle(future: Future[Any], results: list[Tensor], error: Exception | None) -> None:
+    if error is None:
+        future.set_result(results)
+    else:
+        future.set_exception(error)
+
+
+def _drain_after_backward(wait: Callable[[], Any]) -> None:
+    """Let a backward pass that is under way wait before it ends.
+
+    DistributedDataParallel's reducer waits for futures in C++ when the pass ends, where no rank
+    can give up its turn; by then this has waited for them.
+    """
+    with contextlib.suppress(RuntimeError):  # no backward pass
+        torch.autograd.Variable._execution_engine.queue_callback(wait)

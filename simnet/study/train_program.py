@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simnet.distributed import compute, now
-from simnet.distributed.rank import current
+from simnet.ranks.seat import current
 from simnet.workload.data import Digits, load_digits, shard, split
 from simnet.workload.models import small_cnn
 

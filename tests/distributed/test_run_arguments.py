@@ -36,7 +36,7 @@ def test_other_arguments():
         simnet.run(3, NET)
     with pytest.raises(TypeError, match=r"wrap a graph: simnet\.Network\(graph\)"):
         simnet.run(nothing, topologies.star(3))
-    with pytest.raises(TypeError, match=r"^algorithm=3: a name, or a mapping"):
+    with pytest.raises(TypeError, match=r"^algorithm=3: a name, a function, or a mapping"):
         simnet.run(nothing, NET, algorithm=3)
     with pytest.raises(ValueError, match=r"^algorithm of 'allreduce': kinds are all_reduce, "):
         simnet.run(nothing, NET, algorithm={"allreduce": "ring"})

@@ -1,0 +1,166 @@
+"""The run's side of a rank that is a process (a `simnet.ranks.member.Driver`)."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from simnet.distributed.watchdog import Watchdog
+from simnet.distributed.wire import Parcels, receive, send
+from simnet.ranks.call import Call
+from simnet.ranks.errors import RankLostError
+from simnet.ranks.member import Member
+from simnet.ranks.requests import answer
+from simnet.ranks.seat import enter
+from simnet.ranks.ticket import Ticket
+from simnet.ranks.waits import Lookup, Poll, Sleep, Wait, Why
+
+ANSWER_S = 1.0  # wall time for a process that waits to say where
+
+
+class ProcessDriver:
+    """Speaks with one rank's process.
+
+    Parameters
+    ----------
+    connection : Connection
+        To the process.
+    pid : int
+        The process.
+    parcels : Parcels
+        Unpacks the rank's tensors.
+    watchdog : Watchdog
+        Says when a rank that does not come back has stalled.
+    why_lost : callable
+        Says in words how the process has ended.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        pid: int,
+        parcels: Parcels,
+        watchdog: Watchdog,
+        why_lost: Callable[[], str] = str,
+    ) -> None:
+        self._connection, self._pid, self._parcels = connection, pid, parcels
+        self._watchdog, self._why_lost = watchdog, why_lost
+        self._open: list[Ticket] = []
+        self._inbox: list[tuple[Any, ...]] = []
+        self._failed: Exception | None = None
+        self._waits = True
+
+    def go(self, member: Member) -> None:
+        """Tell the process how things stand, and that it goes on."""
+        if not member.ended:
+            self._reply(member, None)
+
+    def settle(self, member: Member) -> Wait | None:
+        """Take up what the process asks for until it waits or has ended."""
+        while not member.ended:
+            wait = self._take_up(member, *self._next(member))
+            if wait is not None:
+                if self._failed is None:
+                    self._waits = True
+                    return wait
+                self._tell("raise", self._failed)
+                self._failed = None
+        return None
+
+    def stop(self, member: Member) -> None:
+        """Make the process end; one that is busy finds out when it next calls."""
+        with contextlib.suppress(OSError, ValueError):
+            send(self._connection, ("stop",))
+
+    def where(self, member: Member) -> str:
+        """The line of the user's code that waits, as the process says itself."""
+        if not self._waits:
+            return ""
+        self._tell("where")
+        if not self._connection.poll(ANSWER_S):
+            return ""
+        try:
+            ((_, where),) = receive(self._connection)
+        except EOFError:
+            return ""
+        return str(where)
+
+    def _reply(self, member: Member, value: Any) -> None:
+        ended = [ticket for ticket in self._open if ticket.over]
+        self._open = [ticket for ticket in self._open if not ticket.over]
+        news = [
+            (each.number, each.source, each.error, self._parcels.pack(each.outputs()))
+            for each in ended
+        ]
+        self._waits = False
+        self._tell("go", member.now, news, value)
+
+    def _tell(self, *message: Any) -> None:
+        with contextlib.suppress(OSError):  # it has gone: the next message says so
+            send(self._connection, message)
+
+    def _next(self, member: Member) -> tuple[Any, ...]:
+        if not self._inbox:
+            try:
+                if not self._connection.poll(0):
+                    self._watchdog.follow(member, self._connection.poll, process=self._pid)
+                self._inbox = receive(self._connection)
+            except (EOFError, OSError):
+                why = self._why_lost()
+                error = RankLostError(f"rank {member.number}'s process ended without a word{why}")
+                return ("end", None, error)
+        return self._inbox.pop(0)
+
+    def _take_up(self, member: Member, verb: str, *rest: Any) -> Wait | None:
+        """Carry out one message; returns a wait if it is one."""
+        result: Wait | None = getattr(self, f"_on_{verb}")(member, *rest)
+        return result
+
+    def _on_issue(self, member: Member, call: Call, encoded: Sequence[Any]) -> None:
+        if self._failed is not None:
+            return
+        try:
+            self._open.append(member.issue(call, self._parcels.unpack(encoded)))
+        except Exception as error:
+            self._failed = error
+
+    def _on_sleep(
+        self, member: Member, numbers: Sequence[int], until: float, why: Why, duration: float
+    ) -> Wait:
+        # A call that failed has no ticket; the rank is told before it waits.
+        tickets = tuple(
+            member.tickets[number] for number in numbers if number < len(member.tickets)
+        )
+        return Sleep(tickets=tickets, until=until, why=why, duration=duration)
+
+    def _on_poll(self, member: Member, interval: float) -> Wait:
+        return Poll(interval=interval)
+
+    def _on_lookup(self, member: Member, keys: Sequence[str], until: float) -> Wait:
+        return Lookup(keys=tuple(keys), until=until)
+
+    def _on_ask(self, member: Member, method: str, arguments: tuple[Any, ...]) -> None:
+        self._reply(member, answer(member, method, arguments))
+
+    def _on_print(self, member: Member, stream: str, text: str) -> None:
+        enter(Printing(member.number))  # type: ignore[arg-type]
+        try:
+            getattr(sys, stream).write(text)
+        finally:
+            enter(None)
+
+    def _on_end(self, member: Member, result: bytes | None, error: Any) -> None:
+        if isinstance(error, bytes):
+            error = pickle.loads(error)
+        member.end(None if result is None else pickle.loads(result), error)
+
+
+class Printing:
+    """Whose text is being written: all that the output asks of a rank."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number

@@ -1,0 +1,164 @@
+"""A run whose ranks are processes."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+import torch
+
+from simnet.distributed.exchange import make_exchange
+from simnet.distributed.gathering import Gathering, await_all, gathering
+from simnet.distributed.launch import Plan
+from simnet.distributed.nursery import start_nursery
+from simnet.distributed.output import prefixed_output
+from simnet.distributed.process_driver import ProcessDriver
+from simnet.distributed.process_seat import ProcessSeat
+from simnet.distributed.progress import Progress
+from simnet.distributed.rank_process import RankSettings
+from simnet.distributed.watchdog import Watchdog
+from simnet.distributed.wire import Parcels
+from simnet.distributed.world import init, one_run
+from simnet.ranks.session import Session
+from simnet.workload.run import Run, make_run
+from simnet.workload.trace import make_trace
+
+START_S = 120.0  # wall time for processes to start: importing torch from a cold disk is slow
+END_S = 1.0  # wall time for processes to end by themselves
+
+
+def run_processes(plan: Plan, train: Callable[[int, int], Any]) -> Run:
+    """Carry out `simnet.run` with ranks as processes."""
+
+    def body(seat: ProcessSeat) -> Any:
+        init(seat)
+        return train(seat.number, seat.world_size)
+
+    return run_bodies(plan, body, num_threads=torch.get_num_threads())
+
+
+def run_bodies(plan: Plan, body: Callable[[ProcessSeat], Any], *, num_threads: int) -> Run:
+    """Fork processes, be their network until all have ended, and leave nothing behind.
+
+    Parameters
+    ----------
+    plan : Plan
+        Everything about the run but its program.
+    body : callable
+        ``body(seat)`` is what each process executes; it travels by cloudpickle.
+    num_threads : int
+        Threads of torch within one operation, in each process.
+    """
+    session = Session(plan.conditions, make_exchange)
+    progress = Progress(session, quiet=plan.quiet)
+    watchdog = Watchdog(plan.watchdog, progress.show)
+    packed = _packed(body)
+    with ExitStack() as undo:
+        undo.enter_context(one_run())
+        undo.callback(progress.close)
+        undo.enter_context(prefixed_output(plan.num_ranks))
+        place = undo.enter_context(gathering())
+        settings = _settings(plan, place.folder, num_threads)
+        nursery = undo.enter_context(_nursery(place, progress.show))
+        nursery.connection.send((settings, packed))
+        parcels = Parcels(place.folder)
+        found = await_all(place, len(settings), START_S, nursery.why_dead, progress.show)
+        drivers = []
+        for connection, (_, number, pid) in sorted(found, key=lambda each: each[1][1]):
+            undo.callback(connection.close)
+            why = _WhyLost(nursery, number)
+            drivers.append(ProcessDriver(connection, pid, parcels, watchdog, why))
+        session.run(drivers, progress.show)
+    trace = make_trace(session, plan.compute_name, plan.poll_interval)
+    return make_run(session, plan.compute_name, trace)
+
+
+def _packed(body: Any) -> bytes:
+    try:
+        return bytes(cloudpickle.dumps(body))
+    except Exception as error:
+        raise TypeError(
+            f"train cannot be sent to processes: {error}; use simnet.threads"
+        ) from error
+
+
+def _settings(plan: Plan, folder: str, num_threads: int) -> dict[int, RankSettings]:
+    return {
+        number: RankSettings(
+            world_size=plan.num_ranks,
+            folder=folder,
+            seed=plan.conditions.seed,
+            num_threads=num_threads,
+            compute=plan.compute,
+            poll_interval=plan.poll_interval,
+            virtual_time=plan.virtual_time,
+        )
+        for number in range(plan.num_ranks)
+    }
+
+
+class Nursery:
+    """The process that forks the ranks, as the run sees it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.connection: Connection
+        self._exits: dict[int, int] = {}
+
+    def why_dead(self) -> str:
+        """How it or a rank has ended, if one has; empty if not."""
+        if self.process.poll() is not None:
+            return f": the process that starts them ended with {self.process.returncode}"
+        return ""
+
+    def exit_of(self, number: int) -> int | None:
+        """The exit code of a rank's process, negative for a signal; None if it is not known."""
+        try:
+            while number not in self._exits and self.connection.poll(END_S):
+                rank, code = self.connection.recv()
+                self._exits[rank] = code
+        except (EOFError, OSError):
+            pass
+        return self._exits.get(number)
+
+
+class _WhyLost:
+    """Says how a rank's process has ended."""
+
+    def __init__(self, nursery: Nursery, number: int) -> None:
+        self._nursery, self._number = nursery, number
+
+    def __call__(self) -> str:
+        code = self._nursery.exit_of(self._number)
+        if code is None:
+            return ""
+        return f" (killed by signal {-code})" if code < 0 else f" (exit code {code})"
+
+
+@contextmanager
+def _nursery(place: Gathering, on_wait: Callable[[], None]) -> Iterator[Nursery]:
+    process = start_nursery(place.address, place.key)
+    nursery = Nursery(process)
+    try:
+        ((nursery.connection, _),) = await_all(place, 1, START_S, nursery.why_dead, on_wait)
+        yield nursery
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let the ranks end by themselves for a moment, then end them all."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(END_S)
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()  # it kills its ranks and ends
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,130 @@
+"""A rank that is a process, as its own code sees it: what it asks goes over a socket."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from simnet.distributed.wire import Parcels, receive, send
+from simnet.ranks.call import Call
+from simnet.ranks.errors import EndedError
+from simnet.ranks.seat import Seat
+from simnet.ranks.waits import Lookup, Poll, Sleep
+from simnet.ranks.where import user_line
+
+ENOUGH = 64  # messages kept back before they are sent without a wait
+
+
+class RemoteHandle:
+    """A call under way; the run says when it is over."""
+
+    __slots__ = ("_outputs", "error", "issued", "number", "over", "source")
+
+    def __init__(self, number: int, issued: float) -> None:
+        self.number, self.issued = number, issued
+        self.over = False
+        self.error: Exception | None = None
+        self.source = -1
+        self._outputs: Callable[[], Sequence[Any]] = tuple
+
+    def end(self, source: int, error: Exception | None, outputs: Callable[[], Any]) -> None:
+        """Note that it is over."""
+        self.over, self.source, self.error, self._outputs = True, source, error, outputs
+
+    def outputs(self) -> Sequence[Any]:
+        """The data for the rank's tensors; asked for once."""
+        return self._outputs()
+
+
+class ProcessSeat(Seat):
+    """A rank that is a process.
+
+    Parameters
+    ----------
+    connection : Connection
+        To the run.
+    parcels : Parcels
+        Packs the rank's tensors.
+    number, world_size, meter, poll_interval
+        See `Seat`.
+    """
+
+    shares_memory = False
+
+    def __init__(
+        self, connection: Connection, parcels: Parcels, number: int, world_size: int, **about: Any
+    ) -> None:
+        super().__init__(number, world_size, **about)
+        self._connection, self._parcels = connection, parcels
+        self._now = 0.0
+        self._count = 0
+        self._open: dict[int, RemoteHandle] = {}
+        self._kept: list[tuple[Any, ...]] = []
+        self._lock = threading.RLock()
+
+    @property
+    def time(self) -> float:
+        """The rank's virtual time, as of its last wait."""
+        return self._now
+
+    def begin(self) -> None:
+        """Wait for the rank's first turn."""
+        self._hear()
+
+    def _issue(self, call: Call, tensors: Sequence[Any]) -> RemoteHandle:
+        with self._lock:
+            handle = RemoteHandle(self._count, self._now)
+            self._open[handle.number] = handle
+            self._count += 1
+            self.tell("issue", call, self._parcels.pack(tensors))
+            return handle
+
+    def _wait(self, wait: Sleep | Poll | Lookup) -> None:
+        with self._lock:
+            if isinstance(wait, Sleep):
+                numbers = tuple(handle.number for handle in wait.tickets)
+                self.tell("sleep", numbers, wait.until, wait.why, wait.duration)
+            elif isinstance(wait, Poll):
+                self.tell("poll", wait.interval)
+            else:
+                self.tell("lookup", wait.keys, wait.until)
+            self._hear()
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Ask something of the run that takes no time."""
+        with self._lock:
+            self.tell("ask", method, arguments)
+            return self._hear()
+
+    def tell(self, *message: Any) -> None:
+        """Say something to the run that needs no answer; it is sent with the next that does."""
+        self._kept.append(message)
+        if len(self._kept) >= ENOUGH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has been kept."""
+        kept, self._kept = self._kept, []
+        if kept:
+            send(self._connection, kept)
+
+    def _hear(self) -> Any:
+        """Send all, and wait until the run says how it goes on."""
+        self.flush()
+        while True:
+            verb, *rest = receive(self._connection)
+            if verb == "go":
+                self._now, ended, value = rest
+                for number, source, error, data in ended:
+                    outputs = functools.partial(self._parcels.unpack, data)
+                    self._open.pop(number).end(source, error, outputs)
+                return value
+            if verb == "where":
+                send(self._connection, [("here", user_line())])
+            elif verb == "raise":
+                raise rest[0]
+            else:
+                raise EndedError

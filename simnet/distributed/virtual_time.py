@@ -1,0 +1,68 @@
+"""`time` for ranks whose programs ask it: their virtual clocks instead of the wall's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from simnet.ranks.seat import current
+
+READ_S = ("time", "monotonic", "perf_counter")
+READ_NS = ("time_ns", "monotonic_ns", "perf_counter_ns")
+
+
+@contextmanager
+def virtual_time(train: Callable[..., Any] | None = None) -> Iterator[None]:
+    """Let the functions of `time` mean a rank's virtual clock, in ranks.
+
+    Names that the module of `train` has taken from `time` by ``from time import …`` are followed;
+    those of other modules are not.
+    """
+    stand_ins = {
+        "sleep": _sleeping(time.sleep),
+        **{name: _reading(getattr(time, name), 1) for name in READ_S},
+        **{name: _reading(getattr(time, name), 10**9) for name in READ_NS},
+    }
+    originals = {name: getattr(time, name) for name in stand_ins}
+    scope = getattr(train, "__globals__", {})
+    taken = {
+        key: name
+        for key, value in scope.items()
+        for name, original in originals.items()
+        if value is original
+    }
+    for name, stand_in in stand_ins.items():
+        setattr(time, name, stand_in)
+    scope.update({key: stand_ins[name] for key, name in taken.items()})
+    try:
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(time, name, original)
+        scope.update({key: originals[name] for key, name in taken.items()})
+
+
+def _reading(original: Callable[[], Any], units: int) -> Callable[[], Any]:
+    def read() -> Any:
+        seat = current()
+        if seat is None:
+            return original()
+        seconds = seat.now()
+        return seconds if units == 1 else round(seconds * units)
+
+    return read
+
+
+def _sleeping(original: Callable[[float], None]) -> Callable[[float], None]:
+    def sleep(seconds: float) -> None:
+        seat = current()
+        if seat is None:
+            original(seconds)
+        elif seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        elif seconds > 0:
+            seat.spend(seconds, "idle")
+
+    return sleep

@@ -1,0 +1,1 @@
+"""Ranks on the virtual clock: what they call, where they meet, who goes on when; no torch."""

@@ -1,0 +1,138 @@
+"""One rank's call of torch.distributed, described; imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simnet.collectives import Collective
+
+# What two ranks must agree on.
+AGREED = ("kind", "count", "dtype", "op", "root", "splits", "uneven")
+PAIRED = ("send", "recv")
+ANY_SOURCE = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a rank asks of its group. All ranks in it are positions in the group.
+
+    Attributes
+    ----------
+    kind : str
+        The call's name in torch.distributed.
+    group : str
+        The group's name, the same on all its ranks; empty for the default group.
+    ranks : tuple of int
+        The run's rank at each position of the group.
+    shape : tuple of int
+        Of the tensor, for words; several tensors in one call count as one of all their elements.
+    count : int
+        Elements that all ranks must agree on.
+    dtype : str
+        Their type, without "torch."; empty where there is no tensor.
+    size : int
+        Bytes, as `simnet.collectives.Collective` counts them; of a message for send and recv.
+    op : str
+        How elements are reduced; empty where nothing is.
+    root : int
+        The root; -1 where there is none.
+    splits : tuple of int
+        Bytes of each rank's part of an all_gather or reduce_scatter whose parts differ.
+    uneven : bool
+        Whether an all_to_all gives sizes pair by pair, in `sends` and `receives`.
+    sends, receives : tuple of int
+        Bytes to and from each rank of such an all_to_all.
+    peer : int
+        The other end of a send or recv; ANY_SOURCE for a recv that takes any.
+    tag : int
+        Of a send or recv.
+    algorithm : str
+        How it is to be carried out, where the rank itself says so; empty for the run's choice.
+    where : str
+        "file:line" of the user's code.
+    """
+
+    kind: str
+    group: str
+    ranks: tuple[int, ...]
+    shape: tuple[int, ...] = ()
+    count: int = 0
+    dtype: str = ""
+    size: int = 0
+    op: str = ""
+    root: int = -1
+    splits: tuple[int, ...] = ()
+    uneven: bool = False
+    sends: tuple[int, ...] = ()
+    receives: tuple[int, ...] = ()
+    peer: int = ANY_SOURCE
+    tag: int = 0
+    algorithm: str = ""
+    where: str = ""
+
+    def agrees(self, other: Call) -> bool:
+        """Whether both can be parts of one operation."""
+        return all(getattr(self, name) == getattr(other, name) for name in AGREED)
+
+    def describe(self) -> str:
+        """The call in words: "all_reduce of 10×3 float32 (SUM)"."""
+        shape = "×".join(map(str, self.shape)) or ("1" if self.count == 1 else str(self.count))
+        data = f" of {shape} {self.dtype}" if self.dtype else ""
+        op = f" ({self.op})" if self.op else ""
+        return f"{self.kind}{data}{op}{self._partner()}"
+
+    def _partner(self) -> str:
+        if self.kind == "send":
+            return f" to rank {self.ranks[self.peer]}{self._tagged()}"
+        if self.kind == "recv":
+            whom = "any rank" if self.peer == ANY_SOURCE else f"rank {self.ranks[self.peer]}"
+            return f" from {whom}{self._tagged()}"
+        if self.root < 0:
+            return ""
+        word = "to" if self.kind in ("reduce", "gather") else "from"
+        return f" {word} rank {self.ranks[self.root]}"
+
+    def _tagged(self) -> str:
+        return f" with tag {self.tag}" if self.tag else ""
+
+    def describe_group(self) -> str:
+        """The group in words."""
+        if not self.group:
+            return "the default group"
+        return f"group {self.group} of ranks {', '.join(map(str, self.ranks))}"
+
+    def at(self) -> str:
+        """Where the user's code made the call, as the end of a sentence."""
+        return f" at {self.where}" if self.where else ""
+
+    def works(self, place: tuple[int, ...], algorithm: str) -> tuple[Collective, ...]:
+        """What the network has to carry: collectives that are posted together.
+
+        Parameters
+        ----------
+        place : tuple of int
+            The network's rank of each rank of the group.
+        algorithm : str
+            How a collective is carried out.
+
+        Notes
+        -----
+        Parts that differ in size go as NCCL sends them, which has no uneven collectives: an
+        all_gather as one broadcast a part, a reduce_scatter as one reduce a part.
+        """
+        if self.splits:
+            kind = "broadcast" if self.kind == "all_gather" else "reduce"
+            return tuple(
+                Collective(kind=kind, size=size, root=root, ranks=place)
+                for root, size in enumerate(self.splits)
+                if size
+            )
+        return (
+            Collective(
+                kind=self.kind,
+                size=self.size,
+                root=max(self.root, 0),
+                ranks=place,
+                algorithm=algorithm,
+            ),
+        )

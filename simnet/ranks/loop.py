@@ -1,0 +1,74 @@
+"""The run's loop: the clock goes on while ranks live; then who waits, if nothing can happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from simnet.engine import Clock
+from simnet.ranks.errors import DeadlockError
+from simnet.ranks.member import Member
+from simnet.ranks.polls import Polls
+from simnet.ranks.turns import Turns
+
+INFINITY = float("inf")
+
+
+def run_members(
+    clock: Clock,
+    members: Sequence[Member],
+    polls: Polls,
+    on_step: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the clock until every rank has ended, then until nothing is left on it.
+
+    Parameters
+    ----------
+    clock : Clock
+        The run's clock.
+    members : sequence of Member
+        The ranks.
+    polls : Polls
+        Those of the ranks that look whether something has happened.
+    on_step : callable
+        Called now and then, to show progress.
+
+    Raises
+    ------
+    DeadlockError
+        If ranks are left, all of them wait, and nothing is left on the clock.
+    BaseException
+        Whatever a rank raised, with a note that says which and when. The others are stopped.
+    """
+    turns = Turns(clock)
+    ended: list[Member] = []
+    for member in members:
+        clock.process(member.live(turns, ended.append))
+    try:
+        while len(ended) < len(members):
+            if clock.peek() > clock.now:
+                polls.place()
+                on_step()
+            if clock.peek() == INFINITY:
+                raise DeadlockError(_deadlock(clock, members))
+            before = len(ended)
+            clock.step()
+            # Raised here and not in the process: SimPy would rebuild it from its arguments.
+            for member in ended[before:]:
+                if member.error is not None:
+                    raise _noted(member.error, member)
+        clock.run()
+    finally:
+        for member in members:
+            member.driver.stop(member)
+
+
+def _noted(error: BaseException, member: Member) -> BaseException:
+    note = f"on rank {member.number} at virtual time {member.finish:.9g} s"
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+    return error
+
+
+def _deadlock(clock: Clock, members: Sequence[Member]) -> str:
+    states = "; ".join(member.state() for member in members)
+    return f"deadlock at virtual time {clock.now:.9g} s: {states}"

@@ -1,0 +1,181 @@
+"""A rank on the clock: what it asks for, what it waits for, and how its time is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
+
+import simpy
+
+from simnet.engine import Clock
+from simnet.ranks.call import Call
+from simnet.ranks.hub import Hub
+from simnet.ranks.polls import Polls
+from simnet.ranks.recorder import Recorder
+from simnet.ranks.ticket import Ticket
+from simnet.ranks.turns import Turns
+from simnet.ranks.waits import Lookup, Poll, Wait
+
+
+class Driver(Protocol):
+    """What executes a rank's code: a thread, a process, or a recording."""
+
+    def go(self, member: Member) -> None:
+        """Let the code go on; it need not have stopped when this returns."""
+
+    def settle(self, member: Member) -> Wait | None:
+        """Let it run until it waits, and return for what; None once it has ended.
+
+        Everything else that the code asks for meanwhile is asked of `member`.
+        """
+
+    def stop(self, member: Member) -> None:
+        """Make it end, wherever it is; called once, whatever has happened."""
+
+    def where(self, member: Member) -> str:
+        """Where in the user's code it waits: "file:line"; empty if unknown."""
+
+
+class Member:
+    """One rank of a run, as the loop sees it.
+
+    Parameters
+    ----------
+    number : int
+        Which rank.
+    hub : Hub
+        Where it meets the others.
+    driver : Driver
+        What executes its code.
+    polls : Polls
+        The ranks that look whether something has happened.
+    recorder : Recorder
+        What is told of everything the rank does.
+
+    Attributes
+    ----------
+    result : object
+        What its code returned.
+    error : BaseException or None
+        What it raised instead.
+    finish : float
+        When it ended, virtual seconds; NaN until then.
+    """
+
+    def __init__(
+        self, number: int, hub: Hub, polls: Polls, driver: Driver, recorder: Recorder
+    ) -> None:
+        self.number, self.hub, self.driver, self.recorder = number, hub, driver, recorder
+        self._polls = polls
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.finish = float("nan")
+        self.tickets: list[Ticket] = []
+        self.steps = 0
+        self._wait: Wait | None = None
+        self._began = 0.0
+
+    @property
+    def clock(self) -> Clock:
+        """The run's clock; it shows the rank's own time whenever the rank is running."""
+        return self.hub.fabric.env
+
+    @property
+    def now(self) -> float:
+        """The clock's time, seconds."""
+        return float(self.clock.now)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its code has returned or raised."""
+        return self.finish == self.finish
+
+    # What its code asks for
+
+    def issue(self, call: Call, tensors: Sequence[Any]) -> Ticket:
+        """Make a call now.
+
+        Raises
+        ------
+        MismatchError
+            See `Hub.issue`.
+        """
+        self._polls.moved(self.number)
+        ticket = self.hub.issue(self.number, len(self.tickets), call, tensors)
+        self.tickets.append(ticket)
+        self.recorder.issued(ticket)
+        return ticket
+
+    def end(self, result: Any, error: BaseException | None) -> None:
+        """Its code has ended."""
+        self.result, self.error, self.finish = result, error, self.now
+        self.recorder.ended(self.now)
+
+    # On the clock
+
+    def live(
+        self, turns: Turns, on_end: Callable[[Member], None]
+    ) -> Generator[simpy.Event, Any, None]:
+        """The rank's SimPy process: run until it waits, wait for what it waits for, repeat."""
+        while True:
+            wait = yield turns.ask(self.number, self._run)
+            if wait is None:
+                on_end(self)
+                return
+            self._wait, self._began = wait, self.now
+            yield self._event(wait)
+            self._wait = None
+            self.recorder.waited(wait, self._began, self.now)
+
+    def _run(self) -> tuple[Callable[[], None], Callable[[], Wait | None]]:
+        return (lambda: self.driver.go(self)), (lambda: self.driver.settle(self))
+
+    def _event(self, wait: Wait) -> simpy.Event:
+        """What ends a wait, on the clock."""
+        if isinstance(wait, Poll):
+            return self._polls.ask(self.number, wait.interval)
+        self._polls.moved(self.number)
+        if isinstance(wait, Lookup):
+            keys = self.hub.board.await_keys(wait.keys)
+            return self._first_of([keys], wait.until)
+        if any(ticket.over for ticket in wait.tickets):
+            return self.clock.at(self.clock.now)
+        return self._first_of([ticket.event for ticket in wait.tickets], wait.until)
+
+    def _first_of(self, events: list[simpy.Event], until: float) -> simpy.Event:
+        if until < float("inf"):
+            events.append(self.clock.at(max(until, self.clock.now)))
+        if len(events) == 1:
+            return events[0]
+        first = self.clock.event()
+
+        def happened(_: simpy.Event) -> None:
+            if not first.triggered:
+                first.succeed()
+
+        for event in events:
+            if event.callbacks is None:
+                happened(event)
+            else:
+                event.callbacks.append(happened)
+        return first
+
+    def state(self) -> str:
+        """What the rank is doing, in words."""
+        if self.ended:
+            return f"rank {self.number} has ended"
+        where = self.driver.where(self)
+        return f"rank {self.number} {self._doing()}{f', at {where}' if where else ''}"
+
+    def _doing(self) -> str:
+        wait = self._wait
+        if wait is None:
+            return "runs"
+        if isinstance(wait, Lookup):
+            missing = [key for key in wait.keys if not self.hub.board.has([key])]
+            return f"waits for {', '.join(missing)} in the store"
+        if isinstance(wait, Poll):
+            return "polls, and nothing is left that could happen"
+        if wait.why == "compute":
+            return "computes"
+        return f"waits in {'; '.join(ticket.describe() for ticket in wait.tickets)}"

@@ -1,0 +1,167 @@
+"""What a rank did, in order: the recording of which traces are made and times are summed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from simnet.ranks.ticket import Ticket
+from simnet.ranks.waits import Lookup, Poll, Sleep, Wait
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing a rank did.
+
+    Attributes
+    ----------
+    action : str
+        issue: made a call. compute, pause: began a span of `seconds`, and was in it until `end`.
+        resume: went on with the last span, which other things had interrupted. wait: waited until
+        `tickets` were over. poll: looked, and `tickets` had become over. expire: waited until a
+        timeout of `seconds` had passed. lookup: waited for the store. publish, withdraw: wrote a
+        key into it, took one out. phase: what follows belongs
+        to `name`. end: its code ended.
+    begin, end : float
+        Virtual seconds.
+    tickets : tuple of int
+        Numbers of the rank's calls.
+    seconds : float
+        Length of a span that began, or of a timeout; NaN elsewhere.
+    name : str
+        A phase's name, or keys of the store.
+    """
+
+    action: str
+    begin: float
+    end: float
+    tickets: tuple[int, ...] = ()
+    seconds: float = NAN
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Account:
+    """How a rank's time was spent, seconds.
+
+    Attributes
+    ----------
+    compute : float
+        Charged computation.
+    exposed : float
+        Waiting for communication that was under way.
+    idle : float
+        Waiting for other ranks to come, for the store, or pausing.
+    """
+
+    compute: float = 0.0
+    exposed: float = 0.0
+    idle: float = 0.0
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Takes down one rank.
+
+    Attributes
+    ----------
+    entries : list of Entry
+        Everything, in order.
+    account : Account
+        How its time was spent until now.
+    tickets : list of Ticket
+        Its calls.
+    timely : bool
+        Whether its control flow looked at time: replaying it elsewhere is an approximation.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    account: Account = field(default_factory=Account)
+    tickets: list[Ticket] = field(default_factory=list)
+    timely: bool = False
+    _open: list[Ticket] = field(default_factory=list)
+
+    def issued(self, ticket: Ticket) -> None:
+        """It made a call."""
+        if ticket.call.kind == "recv" and ticket.call.peer < 0:
+            self.timely = True
+        self.tickets.append(ticket)
+        self._open.append(ticket)
+        self.entries.append(Entry("issue", ticket.issued, ticket.issued, (ticket.number,)))
+
+    def waited(self, wait: Wait, begin: float, end: float) -> None:
+        """A wait of its is over."""
+        if isinstance(wait, Poll):
+            self._polled(begin, end)
+        elif isinstance(wait, Lookup):
+            self._looked_up(wait, begin, end)
+        elif wait.why == "wait":
+            self._awaited(wait, begin, end)
+        else:
+            self._spent(wait, begin, end)
+
+    def phase(self, name: str, time: float) -> None:
+        """What follows belongs to `name`."""
+        self.entries.append(Entry("phase", time, time, name=name))
+
+    def ended(self, time: float) -> None:
+        """Its code ended."""
+        self.entries.append(Entry("end", time, time))
+
+    def wrote(self, action: str, key: str, time: float) -> None:
+        """It wrote into the run's store ("publish") or took a key out ("withdraw")."""
+        self.entries.append(Entry(action, time, time, name=key))
+
+    def _looked_up(self, wait: Lookup, begin: float, end: float) -> None:
+        self.account.idle += end - begin
+        expired = end >= wait.until
+        self.timely |= expired
+        limit = wait.until - begin if expired else NAN
+        self.entries.append(Entry("lookup", begin, end, (), limit, "\n".join(wait.keys)))
+
+    def _polled(self, begin: float, end: float) -> None:
+        self.timely = True
+        self.account.exposed += end - begin
+        news = tuple(ticket.number for ticket in self._open if ticket.over)
+        self._open = [ticket for ticket in self._open if not ticket.over]
+        self.entries.append(Entry("poll", begin, end, news))
+
+    def _awaited(self, wait: Sleep, begin: float, end: float) -> None:
+        over = [ticket for ticket in wait.tickets if ticket.over]
+        came = min((ticket.peers_came for ticket in over), default=end)
+        idle = min(max(came - begin, 0.0), end - begin)
+        self.account.idle += idle
+        self.account.exposed += end - begin - idle
+        if over:
+            numbers = tuple(ticket.number for ticket in over)
+            self.entries.append(Entry("wait", begin, end, numbers))
+        else:
+            self.timely = True
+            self.entries.append(Entry("expire", begin, end, seconds=wait.until - begin))
+
+    def _spent(self, wait: Sleep, begin: float, end: float) -> None:
+        if wait.why == "compute":
+            self.account.compute += end - begin
+        else:
+            self.account.idle += end - begin
+        over = tuple(ticket.number for ticket in wait.tickets if ticket.over)
+        started = wait.duration == wait.duration
+        name = ("compute" if wait.why == "compute" else "pause") if started else "resume"
+        self.entries.append(
+            Entry(name, begin, end, over if end < wait.until else (), wait.duration)
+        )
+
+
+def hidden(tickets: Sequence[Ticket], exposed: float) -> float:
+    """Seconds during which a rank's calls were under way while it did something else.
+
+    The union of the spans in which its calls were under way, less what it waited for openly.
+    """
+    spans = sorted((max(each.issued, each.peers_came), each.ended) for each in tickets if each.over)
+    covered, reach = 0.0, 0.0
+    for begin, end in spans:
+        covered += max(end - max(begin, reach), 0.0)
+        reach = max(reach, end)
+    return max(covered - exposed, 0.0)

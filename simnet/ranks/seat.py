@@ -1,0 +1,238 @@
+"""A rank as its own code sees it: its virtual time, its calls, what it waits for."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from simnet.ranks.call import Call
+from simnet.ranks.waits import Lookup, Poll, Sleep, Why
+
+POLL_INTERVAL_S = 1e-6
+INFINITY = float("inf")
+
+_THREAD = threading.local()
+_PROCESS: list[Seat] = []  # the one rank of a process that is a rank as a whole
+
+
+class Meter(Protocol):
+    """Measures or models a rank's own computation (see `simnet.workload.compute`)."""
+
+    def begin(self) -> None:
+        """The rank's code begins."""
+
+    def end(self) -> None:
+        """It has ended."""
+
+    def pause(self) -> None:
+        """What happens until `resume` is not the rank's own work."""
+
+    def resume(self) -> None:
+        """The rank's code goes on."""
+
+    def take(self) -> float:
+        """Virtual seconds of computation since the last take."""
+
+    def step(self) -> None:
+        """A training step is over."""
+
+
+class Handle(Protocol):
+    """A call under way, as the rank that made it sees it."""
+
+    over: bool
+    issued: float
+    error: Exception | None
+    source: int
+
+    def outputs(self) -> Sequence[Any]:
+        """The data for the rank's tensors, once it is over; asked for once."""
+
+
+class Seat(ABC):
+    """What a rank's code has of the run; one for threads, one for processes.
+
+    Parameters
+    ----------
+    number, world_size : int
+        Which rank, of how many.
+    meter : Meter or None
+        What charges computation; None where it is free.
+    poll_interval : float
+        Virtual seconds that a look at a handle costs.
+    """
+
+    shares_memory = True
+
+    def __init__(
+        self,
+        number: int,
+        world_size: int,
+        meter: Meter | None = None,
+        poll_interval: float = POLL_INTERVAL_S,
+    ) -> None:
+        self.number, self.world_size = number, world_size
+        self.meter, self.poll_interval = meter, poll_interval
+        self._pending: dict[Any, Callable[[], None]] = {}
+        self._watched: dict[Any, None] = {}
+        self._away_depth = 0
+
+    # What a kind of ranks has to give
+
+    @property
+    @abstractmethod
+    def time(self) -> float:
+        """The rank's virtual time, without charging anything."""
+
+    @abstractmethod
+    def _issue(self, call: Call, tensors: Sequence[Any]) -> Any:
+        """Make a call; returns its handle."""
+
+    @abstractmethod
+    def _wait(self, wait: Sleep | Poll | Lookup) -> None:
+        """Let the others go on until the wait is over; handles know then whether they are."""
+
+    @abstractmethod
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Ask something of the run that takes no time: see `simnet.ranks.requests`."""
+
+    # What the rank's code calls
+
+    def now(self) -> float:
+        """The rank's virtual time, all its computation charged."""
+        with self.away():
+            return self.time
+
+    def issue(self, call: Call, tensors: Sequence[Any], finish: Callable[[Any], None]) -> Any:
+        """Make a call at the present virtual time.
+
+        Parameters
+        ----------
+        call : Call
+            What is asked for.
+        tensors : sequence
+            The rank's data.
+        finish : callable
+            Called with the handle, in the rank's own thread, when the rank next waits or looks
+            and the call is over.
+        """
+        with self.away():
+            handle = self._issue(call, tensors)
+            self._pending[handle] = lambda: finish(handle)
+            return handle
+
+    def watch(self, handle: Any) -> None:
+        """Let every wait be interrupted when the call is over, so that `finish` is called then."""
+        if not handle.over:
+            self._watched[handle] = None
+
+    def wait(self, handle: Any, until: float = INFINITY) -> bool:
+        """Wait for a call, or until a virtual time; returns whether the call is over."""
+        with self.away():
+            while not handle.over and self.time < until:
+                tickets = tuple(dict.fromkeys([handle, *self._watched]))
+                self._rest(Sleep(tickets=tickets, until=until))
+            self._settle()
+        return bool(handle.over)
+
+    def wait_any(self) -> bool:
+        """Wait until one of the watched calls is over; returns whether there was one."""
+        with self.away():
+            if not self._watched:
+                return False
+            self._rest(Sleep(tickets=tuple(self._watched)))
+        return True
+
+    def look(self, handle: Any) -> bool:
+        """Whether a call is over; takes a poll interval where it is not."""
+        with self.away():
+            if not handle.over:
+                self._rest(Poll(interval=self.poll_interval))
+            self._settle()
+        return bool(handle.over)
+
+    @property
+    def watching(self) -> bool:
+        """Whether any call is watched."""
+        return bool(self._watched)
+
+    def glance(self) -> None:
+        """Look whether anything is over; takes a poll interval."""
+        with self.away():
+            self._rest(Poll(interval=self.poll_interval))
+
+    def spend(self, seconds: float, why: Why = "compute") -> None:
+        """Let virtual time pass: computing, or pausing ("idle")."""
+        with self.away():
+            self._spend(seconds, why)
+
+    def lookup(self, keys: Sequence[str], until: float = INFINITY) -> None:
+        """Wait until keys are in the run's store, or a time."""
+        with self.away():
+            self._rest(Lookup(keys=tuple(keys), until=until))
+
+    def step(self) -> None:
+        """A training step is over."""
+        if self.meter is not None:
+            self.meter.step()
+        self.ask("step")
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Charge what the rank's code has computed; what happens inside is not its own work."""
+        if self.meter is None or self._away_depth:
+            yield
+            return
+        self._away_depth += 1
+        self.meter.pause()
+        try:
+            seconds = self.meter.take()
+            if seconds > 0:
+                self._spend(seconds, "compute")
+            yield
+        finally:
+            self._away_depth -= 1
+            self.meter.resume()
+
+    def _spend(self, seconds: float, why: Why) -> None:
+        until = self.time + seconds
+        duration = seconds
+        while True:
+            tickets = tuple(self._watched)
+            self._rest(Sleep(tickets=tickets, until=until, why=why, duration=duration))
+            if not self.time < until:
+                return
+            duration = float("nan")
+
+    def _rest(self, wait: Sleep | Poll | Lookup) -> None:
+        self._wait(wait)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Finish every call that is over."""
+        for handle in [handle for handle in self._pending if handle.over]:
+            finish = self._pending.pop(handle, None)
+            self._watched.pop(handle, None)
+            if finish is not None:  # else a finish of another has waited, and finished this one
+                finish()
+
+
+def current() -> Seat | None:
+    """The rank whose code this is; None outside."""
+    seat: Seat | None = getattr(_THREAD, "seat", None)
+    if seat is None and _PROCESS:
+        return _PROCESS[0]
+    return seat
+
+
+def enter(seat: Seat | None) -> None:
+    """Make the calling thread a rank's, or no rank's any more."""
+    _THREAD.seat = seat
+
+
+def enter_process(seat: Seat) -> None:
+    """Make this whole process a rank."""
+    _PROCESS[:] = [seat]

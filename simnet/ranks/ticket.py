@@ -1,0 +1,103 @@
+"""A rank's part of an operation: what it can wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import simpy
+
+from simnet.ranks.call import Call
+
+
+class Ticket:
+    """What a rank holds of a call it has made.
+
+    Attributes
+    ----------
+    number : int
+        Its place among the rank's calls.
+    call : Call
+        What the rank asked for.
+    issued : float
+        When, virtual seconds.
+    event : simpy.Event
+        Triggered when the rank's own part is over.
+    over : bool
+        Whether it is.
+    ended : float
+        When it was; NaN until then.
+    error : Exception or None
+        What the rank gets to hear when it waits.
+    source : int
+        Position in the group of who sent what a recv took; -1 elsewhere and until then.
+    algorithm : str
+        How the call was to be carried out: a name, or "auto".
+    peers_came : float
+        When the last rank that had come came: a rank that waited until then waited for peers.
+    describe : callable
+        What a rank that waits here waits for, in words.
+    """
+
+    __slots__ = (
+        "_outputs",
+        "_parts",
+        "algorithm",
+        "call",
+        "describe",
+        "ended",
+        "error",
+        "event",
+        "issued",
+        "number",
+        "over",
+        "peers_came",
+        "source",
+    )
+
+    def __init__(self, number: int, call: Call, env: simpy.Environment, parts: int) -> None:
+        self.number, self.call = number, call
+        self.issued = float(env.now)
+        self.event = env.event()
+        self.over = False
+        self.ended = float("nan")
+        self.error: Exception | None = None
+        self.source = -1
+        self.algorithm = ""
+        self.peers_came = self.issued
+        self.describe: Callable[[], str] = call.describe
+        self._outputs: Callable[[], Sequence[Any]] | None = None
+        self._parts = parts
+
+    def needs(self, event: simpy.Event) -> None:
+        """Count an event as one of the ticket's parts."""
+        if event.callbacks is None:
+            self.part_over()
+        else:
+            event.callbacks.append(self.part_over)
+
+    def part_over(self, _: simpy.Event | None = None) -> None:
+        """Note that one part is over; the last one ends the ticket."""
+        self._parts -= 1
+        if self._parts == 0 and not self.over:
+            self._end()
+
+    def fail(self, error: Exception) -> None:
+        """End the ticket at once: the rank hears why when it waits."""
+        if not self.over:
+            self.error = error
+            self._end()
+
+    def give(self, outputs: Callable[[], Sequence[Any]]) -> None:
+        """Say where the data come from that the rank copies once the ticket is over."""
+        self._outputs = outputs
+
+    def outputs(self) -> Sequence[Any]:
+        """The data for the rank's tensors; asked for once."""
+        outputs, self._outputs = self._outputs, None
+        return () if outputs is None or self.error is not None else outputs()
+
+    def _end(self) -> None:
+        self.over = True
+        self.ended = float(self.event.env.now)
+        self.event.succeed(self)

@@ -1,0 +1,46 @@
+"""Which line of the user's code is running: the innermost that is neither torch's nor simnet's."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+from types import FrameType
+
+_OWN = str(Path(__file__).parents[1])
+_SKIPPED = (
+    *(os.path.join(_OWN, room) + os.sep for room in ("ranks", "distributed", "engine", "workload")),
+    os.sep + os.path.join("site-packages", "torch") + os.sep,
+    os.sep + os.path.join("dist-packages", "torch") + os.sep,
+    "<frozen",
+)
+_STDLIB = sysconfig.get_path("stdlib") + os.sep
+
+
+def user_line(frame: FrameType | None = None) -> str:
+    """ "file:line" of the user's code, as seen from a frame; empty where there is none."""
+    frame = sys._getframe(1) if frame is None else frame
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not _is_skipped(name):
+            return f"{_short(name)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+_known: dict[str, bool] = {}
+
+
+def _is_skipped(name: str) -> bool:
+    skipped = _known.get(name)
+    if skipped is None:
+        library = name.startswith(_STDLIB) and "-packages" not in name
+        skipped = _known[name] = library or any(part in name for part in _SKIPPED)
+    return skipped
+
+
+def _short(name: str) -> str:
+    """A path as the user would write it from here."""
+    here = os.getcwd() + os.sep
+    return name.removeprefix(here)

@@ -1,0 +1,257 @@
+"""`replay`: the deeds of a recorded run on a network, without its program and its tensors."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from simnet.network import Network
+from simnet.ranks.algorithms import Algorithm, chosen_algorithms
+from simnet.ranks.call import Call
+from simnet.ranks.data import NoData
+from simnet.ranks.member import Member
+from simnet.ranks.placing import place
+from simnet.ranks.recorder import Entry
+from simnet.ranks.session import Conditions, Session
+from simnet.ranks.ticket import Ticket
+from simnet.ranks.waits import Lookup, Poll, Sleep, Wait
+from simnet.seeds import checked_seed
+from simnet.transport import Transport, choose_transport
+from simnet.workload.run import Run, make_run
+from simnet.workload.trace import Trace, make_trace
+
+RECORDED = "recorded"
+INFINITY = float("inf")
+
+
+class ReplayWarning(UserWarning):
+    """A replay is an approximation, or comes from another engine."""
+
+
+def replay(
+    trace: Trace | str | Path,
+    net: Network,
+    *,
+    hosts: Sequence[Hashable] | None = None,
+    seed: int | str | None = RECORDED,
+    algorithm: Algorithm | Mapping[str, Algorithm] | None = None,
+    transport: str | Transport | None = None,
+) -> Run:
+    """Run a recording on a network.
+
+    On the network on which it was recorded the virtual times are the same to the bit; on another
+    they are those that the run would have had.
+
+    Parameters
+    ----------
+    trace : Trace, str or Path
+        A recording, or a file of one.
+    net : Network
+        Where it runs.
+    hosts : sequence, optional
+        The host of each rank, by its name; the first hosts by default.
+    seed : int or None
+        Root of the random streams of jitter and loss; by default the recorded one; None draws one.
+    algorithm : str, callable, or mapping of str to either, optional
+        As for `simnet.run`, in place of what was recorded for the kinds named.
+    transport : {"ideal", "retransmit"} or Transport, optional
+        None is ideal where nothing is lost and retransmit where any link has loss.
+
+    Returns
+    -------
+    Run
+        Without results.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described above, or the network has too few hosts.
+    DeadlockError
+        If ranks wait for what never comes: where the recorded program looked at time.
+
+    Warns
+    -----
+    ReplayWarning
+        If the program's control flow looked at time, so that elsewhere it might have done other
+        things, or another engine recorded it.
+    """
+    recording = trace if isinstance(trace, Trace) else Trace.load(trace)
+    if not isinstance(net, Network):
+        raise TypeError(f"net={net!r}: a simnet.Network; wrap a graph: simnet.Network(graph)")
+    header = recording.header
+    conditions = Conditions(
+        net=net,
+        hosts=place(net, header.ranks, hosts),
+        transport=choose_transport(transport, lossy=net.is_lossy),
+        seed=header.seed if seed == RECORDED else checked_seed(seed),  # type: ignore[arg-type]
+        algorithms={},
+    )
+    session = Session(conditions, NoData)
+    _warn(recording, session)
+    drivers = [
+        Player(entries, _rerouted(calls, algorithm), header.poll_interval)
+        for entries, calls in zip(recording.entries, recording.calls, strict=True)
+    ]
+    session.run(drivers)
+    compute = header.compute
+    return make_run(session, compute, make_trace(session, compute, header.poll_interval))
+
+
+def _warn(trace: Trace, session: Session) -> None:
+    header = trace.header
+    if trace.approximate:
+        warnings.warn(
+            "replay: the recorded program looked at time (polls, receives from any rank, or "
+            "timeouts), so elsewhere than where it was recorded this is an approximation",
+            ReplayWarning,
+            stacklevel=3,
+        )
+    if header.engine != session.fabric.model.name:
+        warnings.warn(
+            f"replay: recorded by the engine {header.engine!r}, replayed by "
+            f"{session.fabric.model.name!r}: times may differ by rounding",
+            ReplayWarning,
+            stacklevel=3,
+        )
+
+
+def _rerouted(
+    calls: Sequence[Call], algorithm: Algorithm | Mapping[str, Algorithm] | None
+) -> list[Call]:
+    """The calls, with other algorithms for the kinds that are named."""
+    if algorithm is None:
+        return list(calls)
+    chosen = chosen_algorithms(algorithm)
+    rerouted = []
+    for call in calls:
+        name = chosen.get(call.kind)
+        if name is None:
+            rerouted.append(call)
+        elif isinstance(name, str):
+            rerouted.append(replace(call, algorithm=name))
+        else:
+            rerouted.append(replace(call, algorithm=name(call.kind, call.size, call.ranks)))
+    return rerouted
+
+
+class Player:
+    """Does what a rank did (a `simnet.ranks.member.Driver`).
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        What it did.
+    calls : sequence of Call
+        Its calls.
+    poll_interval : float
+        Virtual seconds that a look costs.
+    """
+
+    def __init__(
+        self, entries: Sequence[Entry], calls: Sequence[Call], poll_interval: float
+    ) -> None:
+        self._entries, self._calls = iter(entries), iter(calls)
+        self._poll_interval = poll_interval
+        self._until = 0.0
+        self._awaited: list[int] = []
+        self._polled: list[int] = []
+
+    def go(self, member: Member) -> None:
+        """Everything happens in `settle`."""
+
+    def settle(self, member: Member) -> Wait | None:
+        """Go on until the next wait."""
+        while not member.ended:
+            wait = self._unfinished(member) or self._do(member, next(self._entries))
+            if wait is not None:
+                return wait
+        return None
+
+    def stop(self, member: Member) -> None:
+        """Nothing is held."""
+
+    def where(self, member: Member) -> str:
+        """Where the recorded program waited is where it made the call."""
+        return ""
+
+    def _unfinished(self, member: Member) -> Wait | None:
+        """What the last deed still lacks: it had ended with certain calls over."""
+        awaited = self._missing(member, self._awaited)
+        if awaited:
+            return Sleep(tickets=(awaited[0],))
+        if self._missing(member, self._polled):
+            return Poll(interval=self._poll_interval)
+        return None
+
+    def _missing(self, member: Member, numbers: list[int]) -> list[Ticket]:
+        return [member.tickets[number] for number in numbers if not member.tickets[number].over]
+
+    def _do(self, member: Member, entry: Entry) -> Wait | None:
+        self._awaited, self._polled = [], []
+        wait: Wait | None = getattr(self, f"_{entry.action}")(member, entry)
+        return wait
+
+    def _issue(self, member: Member, entry: Entry) -> None:
+        member.issue(next(self._calls), ())
+
+    def _compute(self, member: Member, entry: Entry) -> Wait | None:
+        return self._span(member, entry, "compute")
+
+    def _pause(self, member: Member, entry: Entry) -> Wait | None:
+        return self._span(member, entry, "idle")
+
+    def _span(self, member: Member, entry: Entry, why: str) -> Wait | None:
+        """Begin a span; one that a call interrupted is left when the call is over."""
+        self._until, self._why = member.now + entry.seconds, why
+        return self._rest_of_span(member, entry)
+
+    def _resume(self, member: Member, entry: Entry) -> Wait | None:
+        return self._rest_of_span(member, entry)
+
+    def _rest_of_span(self, member: Member, entry: Entry) -> Wait | None:
+        interrupted = tuple(member.tickets[number] for number in entry.tickets)
+        self._awaited = list(entry.tickets)
+        if not interrupted and member.now >= self._until:
+            return None
+        return Sleep(
+            tickets=interrupted,
+            until=INFINITY if interrupted else self._until,
+            why=self._why,  # type: ignore[arg-type]
+            duration=entry.seconds,
+        )
+
+    def _wait(self, member: Member, entry: Entry) -> Wait | None:
+        self._awaited = list(entry.tickets)
+        return Sleep(tickets=tuple(member.tickets[number] for number in entry.tickets))
+
+    def _poll(self, member: Member, entry: Entry) -> Wait:
+        self._polled = list(entry.tickets)
+        return Poll(interval=self._poll_interval)
+
+    def _expire(self, member: Member, entry: Entry) -> Wait | None:
+        # To the bit where it began at the same instant: the sum may round otherwise.
+        until = entry.end if member.now == entry.begin else member.now + entry.seconds
+        return Sleep(until=until, why="idle") if until > member.now else None
+
+    def _lookup(self, member: Member, entry: Entry) -> Wait | None:
+        keys = tuple(entry.name.split("\n"))
+        if math.isfinite(entry.seconds):
+            return self._expire(member, entry)
+        return Lookup(keys=keys)
+
+    def _publish(self, member: Member, entry: Entry) -> None:
+        member.recorder.wrote(entry.action, entry.name, member.now)
+        member.hub.board.set(entry.name, b"")
+
+    def _withdraw(self, member: Member, entry: Entry) -> None:
+        member.recorder.wrote(entry.action, entry.name, member.now)
+        member.hub.board.delete_key(entry.name)
+
+    def _phase(self, member: Member, entry: Entry) -> None:
+        member.recorder.phase(entry.name, member.now)
+
+    def _end(self, member: Member, entry: Entry) -> None:
+        member.end(None, None)
