@@ -248,7 +248,8 @@ void Model::queue(uint32_t number, uint32_t transfer, double time) {
     start(number, transfer, at, time);
     return;
   }
-  if (connection.head == NONE && connection.started < program.in_flight) {
+  // Where delays are drawn, flows that never queue draw before those that do, as in the twin.
+  if (connection.head == NONE && connection.started < program.in_flight && !connection.draws) {
     ++connection.started;
     start(number, transfer, at, time);
     return;
