@@ -6,6 +6,8 @@ when. Random draws stay in Python (`Connection`), so that they are the reference
 
 from __future__ import annotations
 
+import importlib
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,9 +27,7 @@ FEW = 64
 
 def load_core() -> Any:
     """The compiled module; ImportError where it was not built."""
-    from simnet.engine._kernel import core
-
-    return core
+    return importlib.import_module("simnet.engine._kernel.core")
 
 
 class KernelModel:
@@ -131,7 +131,7 @@ class KernelModel:
         orders = [self._jobs[number].order for number in numbers]
         turns = sorted(range(len(orders)), key=orders.__getitem__)
         places = [0] * len(orders)
-        for before, turn in zip(turns, turns[1:], strict=False):
+        for before, turn in itertools.pairwise(turns):
             places[turn] = places[before] + (orders[turn] != orders[before])
         return places
 
@@ -209,9 +209,7 @@ class KernelModel:
 class KernelJob(Job):
     """A job whose books the kernel keeps."""
 
-    def __init__(
-        self, core: Any, program: Program, number: int, order: tuple[object, ...]
-    ) -> None:
+    def __init__(self, core: Any, program: Program, number: int, order: tuple[object, ...]) -> None:
         super().__init__(program, number, order)
         self._core = core
 
@@ -246,7 +244,8 @@ class KernelJob(Job):
     @property
     def retransmitted(self) -> list[int]:
         """Bytes of each transfer that were sent again."""
-        return self._retransmitted().tolist()
+        again: list[int] = self._retransmitted().tolist()
+        return again
 
     @property
     def retransmitted_bytes(self) -> int:
@@ -259,7 +258,7 @@ class KernelJob(Job):
         flags = self._core.arrived(self.number)
         return {rank for rank, flag in zip(self.program.ranks, flags, strict=True) if flag}
 
-    def _retransmitted(self) -> Any:
+    def _retransmitted(self) -> IntArray:
         again = np.empty(len(self.program), dtype=np.int64)
         self._core.retransmitted(self.number, again)
         return again
