@@ -11,10 +11,12 @@ namespace {
 
 // Relative: loads and rates that differ by less are equal.
 constexpr double TOLERANCE = 1e-12;
+// Relative: how far below its bound a link's potential load is sure never to bind.
+constexpr double BINDING = 1e-9;
 // Relative: a rate that moves by less stays as it is.
 constexpr double SAME = 4e-16;
-// Rounds of expansion after which whole saturated neighbourhoods join, then whole components.
-constexpr int PATIENCE = 3, MORE_PATIENCE = 12;
+// Rounds of expansion after which everything that is connected joins.
+constexpr int PATIENCE = 12;
 // Changes of a link's load after which it is summed anew.
 constexpr uint32_t REFRESH = 1024;
 
@@ -27,7 +29,8 @@ struct Later {
 
 }  // namespace
 
-Fair::Fair(std::vector<double> capacity) : links_(capacity.size()) {
+Fair::Fair(std::vector<double> capacity)
+    : links_(capacity.size()), fillings_(capacity.size()) {
   for (size_t link = 0; link < capacity.size(); ++link) {
     if (!(capacity[link] > 0.0)) {
       throw std::invalid_argument("capacity[" + std::to_string(link) + "] is not above 0");
@@ -241,6 +244,8 @@ void Fair::settle(double time) {
   }
   dirty_.clear();
   if (solving_.empty()) return;
+  // A rate that changes disturbs every full link on its way, and so on.
+  join_closure();
   ++solves;
   for (int round = 0;; ++round) {
     ++expansions;
@@ -249,11 +254,8 @@ void Fair::settle(double time) {
     find_violators();
     if (violators_.empty()) break;
     for (const uint32_t route : violators_) join(route);
-    if (round >= MORE_PATIENCE) {
-      join_component();
-    } else if (round >= PATIENCE) {
-      join_closure();
-    }
+    join_closure();
+    if (round >= PATIENCE) join_component();
   }
   commit(time);
 }
@@ -334,106 +336,133 @@ void Fair::join_component() {
   }
 }
 
-// Progressive filling of what the classes outside leave; see simnet/engine/maxmin.py.
-void Fair::solve() {
+// Give every link of the solve what the classes outside leave, and choose those that may bind.
+void Fair::choose_narrow() {
   for (const uint32_t at : touched_) {
-    Link& link = links_[at];
-    link.residual = std::max(link.capacity - link.load, 0.0);
-    link.open = link.used = 0;
-    link.sum = link.top = 0.0;
-    link.held = -1.0;
+    const Link& link = links_[at];
+    fillings_[at] = {std::max(link.capacity - link.load, 0.0), 0.0, NONE};
   }
   for (const uint32_t route : solving_) {
-    Class& one = classes_[route];
+    const Class& one = classes_[route];
+    const uint32_t* links = &route_links_[one.begin];
+    double least = INF;
+    for (uint32_t hop = 0; hop < one.hops; ++hop) {
+      least = std::min(least, fillings_[links[hop]].residual);
+    }
+    for (uint32_t hop = 0; hop < one.hops; ++hop) fillings_[links[hop]].potential += least;
+  }
+  narrow_.clear();
+  uint32_t begin = 0;
+  for (const uint32_t at : touched_) {
+    Filling& filling = fillings_[at];
+    if (filling.potential < filling.residual * (1.0 - BINDING)) continue;
+    filling.narrow = static_cast<uint32_t>(narrow_.size());
+    narrow_.push_back({filling.residual, at, 0, 0, begin, begin, -1.0});
+    begin += links_[at].inside;
+  }
+  crossing_.resize(begin);
+}
+
+// List which classes cross which narrow links, both ways.
+void Fair::list_crossings() {
+  crossed_.clear();
+  crossed_begin_.clear();
+  for (uint32_t place = 0; place < solving_.size(); ++place) {
+    Class& one = classes_[solving_[place]];
     one.next = -1.0;
-    for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-      links_[route_links_[position]].open += one.count;
+    crossed_begin_.push_back(static_cast<uint32_t>(crossed_.size()));
+    const uint32_t* links = &route_links_[one.begin];
+    for (uint32_t hop = 0; hop < one.hops; ++hop) {
+      const uint32_t at = fillings_[links[hop]].narrow;
+      if (at == NONE) continue;
+      Narrow& narrow = narrow_[at];
+      crossing_[narrow.end++] = place;
+      narrow.open += one.count;
+      crossed_.push_back(at);
     }
   }
+  crossed_begin_.push_back(static_cast<uint32_t>(crossed_.size()));
+}
+
+// Progressive filling of what the classes outside leave; see simnet/engine/maxmin.py.
+void Fair::solve() {
+  choose_narrow();
+  list_crossings();
   levels_.clear();
-  for (const uint32_t at : touched_) {
-    levels_.push_back({links_[at].residual / static_cast<double>(links_[at].open), at});
+  for (uint32_t at = 0; at < narrow_.size(); ++at) {
+    levels_.append({narrow_[at].residual / narrow_[at].open, at});
   }
-  std::make_heap(levels_.begin(), levels_.end());
+  levels_.rebuild();
   double lowest = 0.0;
-  while (!levels_.empty()) {
+  size_t open = solving_.size();
+  while (open && !levels_.empty()) {
     // A key may lag behind its link's level, which only rises: look again before it counts.
     saturated_.clear();
-    bool found = false;
     while (!levels_.empty()) {
-      const Level least = levels_.front();
-      if (found && least.level > lowest) break;
-      Link& link = links_[least.link];
-      std::pop_heap(levels_.begin(), levels_.end());
-      levels_.pop_back();
-      if (!link.open) continue;
-      const double level = link.residual / static_cast<double>(link.open);
-      if (level > least.level && (found ? level > lowest : true)) {
-        levels_.push_back({level, least.link});
-        std::push_heap(levels_.begin(), levels_.end());
+      const Level least = levels_.top();
+      if (!saturated_.empty() && least.time > lowest) break;
+      const Narrow& narrow = narrow_[least.narrow];
+      if (!narrow.open) {
+        levels_.pop();
         continue;
       }
-      if (!found) {
-        lowest = std::max(lowest, level);
-        found = true;
+      const double level = narrow.residual / narrow.open;
+      if (level > least.time && (saturated_.empty() || level > lowest)) {
+        levels_.replace_top({level, least.narrow});
+        continue;
       }
-      saturated_.push_back(least.link);
+      levels_.pop();
+      if (saturated_.empty()) lowest = std::max(lowest, level);
+      saturated_.push_back(least.narrow);
     }
-    if (!found) break;
-    freeze(lowest);
+    open -= freeze(lowest);
   }
 }
 
-// Fix at `rate` every open class over a saturated link.
-void Fair::freeze(double rate) {
+// Fix at `rate` every open class over a saturated link; returns how many.
+size_t Fair::freeze(double rate) {
+  size_t fixed = 0;
   drawn_on_.clear();
   for (const uint32_t at : saturated_) {
-    for (const User& user : links_[at].users) {
-      Class& one = classes_[user.route];
-      if (one.mark != mark_ || one.next >= 0.0) continue;
+    Narrow& narrow = narrow_[at];
+    for (uint32_t i = narrow.begin; i < narrow.end; ++i) {
+      const uint32_t place = crossing_[i];
+      Class& one = classes_[solving_[place]];
+      if (one.next >= 0.0) continue;
       one.next = rate;
-      one.bottleneck = at;
-      links_[at].held = rate;
-      for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-        const uint32_t crossed = route_links_[position];
-        Link& link = links_[crossed];
-        if (!link.used) drawn_on_.push_back(crossed);
-        link.used += one.count;
+      one.bottleneck = narrow.link;
+      narrow.held = rate;
+      ++fixed;
+      for (uint32_t k = crossed_begin_[place]; k < crossed_begin_[place + 1]; ++k) {
+        Narrow& other = narrow_[crossed_[k]];
+        if (!other.used) drawn_on_.push_back(crossed_[k]);
+        other.used += one.count;
       }
     }
   }
   for (const uint32_t at : drawn_on_) {
-    Link& link = links_[at];
-    const double taken = static_cast<double>(link.used) * rate;
-    link.residual = link.capacity == INF ? INF : std::max(link.residual - taken, 0.0);
-    link.sum += taken;
-    link.top = rate;  // rates only rise
-    link.open -= link.used;
-    link.used = 0;
+    Narrow& narrow = narrow_[at];
+    // What has no bound keeps none: INF - INF is no number.
+    if (narrow.residual < INF) {
+      narrow.residual = std::max(narrow.residual - narrow.used * rate, 0.0);
+    }
+    narrow.open -= narrow.used;
+    narrow.used = 0;
   }
+  return fixed;
 }
 
-// Classes outside the solve that its outcome contradicts: they lost their bottleneck, or are
-// faster than a class that one of their links now holds down.
+// Classes outside the solve that are faster than one that a link of theirs now holds down. None
+// of them has lost its bottleneck: whoever is held down by a link of the solve is part of it.
 void Fair::find_violators() {
   violators_.clear();
-  for (const uint32_t at : touched_) {
-    const Link& link = links_[at];
-    if (link.inside == link.users.size()) continue;
-    if (link.members) {
-      const bool slack = link.load + link.sum < link.capacity * (1.0 - TOLERANCE);
-      if (slack || link.top > link.level * (1.0 + TOLERANCE)) {
-        for (const User& user : link.users) {
-          const Class& one = classes_[user.route];
-          if (one.mark != mark_ && one.bottleneck == at) violators_.push_back(user.route);
-        }
-      }
-    }
-    if (link.held >= 0.0) {
-      const double most = link.held * (1.0 + TOLERANCE);
-      for (const User& user : link.users) {
-        const Class& one = classes_[user.route];
-        if (one.mark != mark_ && one.rate > most) violators_.push_back(user.route);
+  for (const Narrow& narrow : narrow_) {
+    const Link& link = links_[narrow.link];
+    if (narrow.held < 0.0 || link.inside == link.users.size()) continue;
+    for (const User& user : link.users) {
+      const Class& one = classes_[user.route];
+      if (one.mark != mark_ && one.rate > narrow.held * (1.0 + TOLERANCE)) {
+        violators_.push_back(user.route);
       }
     }
   }

@@ -82,16 +82,28 @@ class Fair {
     std::vector<User> users;
     uint32_t members = 0;  // classes that it holds down, but those being solved for
     uint32_t updates = 0;
+    uint32_t mark = 0;    // of the solve that it is touched by
+    uint32_t inside = 0;  // classes on it that are being solved for
     bool dirty = false;
-    // Of the solve under way:
-    uint32_t mark = 0, inside = 0;
-    double residual = 0.0, sum = 0.0, top = 0.0, held = 0.0;
-    uint64_t open = 0, used = 0;
+  };
+  // Of every link while rates are solved for.
+  struct Filling {
+    double residual = 0.0;   // bytes/s that the classes outside leave
+    double potential = 0.0;  // bytes/s that the classes on it could take if it were alone
+    uint32_t narrow = NONE;  // where it stands in `narrow_`, if it may bind
+  };
+  // A link that may bind, while rates are solved for.
+  struct Narrow {
+    double residual;       // bytes/s not given away yet
+    uint32_t link;
+    uint32_t open;         // flows on it without a rate
+    uint32_t used;         // flows on it that get one in this round
+    uint32_t begin, end;   // its classes, in `crossing_`
+    double held;           // the rate at which it holds down any of them, or negative
   };
   struct Level {
-    double level;
-    uint32_t link;
-    bool operator<(const Level& other) const { return level > other.level; }
+    double time;  // a level, under the name that the heap sorts by
+    uint32_t narrow;
   };
 
   void attach(uint32_t route);
@@ -109,7 +121,9 @@ class Fair {
   void join_closure();
   void join_component();
   void solve();
-  void freeze(double rate);
+  void choose_narrow();
+  void list_crossings();
+  size_t freeze(double rate);
   void find_violators();
   void commit(double time);
   void set_rate(Class& one, double rate, double time);
@@ -117,6 +131,7 @@ class Fair {
   void refresh_load(Link& link);
 
   std::vector<Link> links_;
+  std::vector<Filling> fillings_;
   std::vector<Class> classes_;
   std::vector<uint32_t> route_links_;  // links of every class, one after the other
   std::vector<uint32_t> user_place_;   // where each of these stands among the link's users
@@ -128,7 +143,10 @@ class Fair {
   std::vector<uint32_t> changed_, dirty_;
   uint32_t mark_ = 0;
   std::vector<uint32_t> solving_, touched_, violators_;
-  std::vector<Level> levels_;
+  TimeHeap<Level> levels_;
+  std::vector<Narrow> narrow_;
+  std::vector<uint32_t> crossing_;                // of each narrow link: places in `solving_`
+  std::vector<uint32_t> crossed_, crossed_begin_; // of each place: narrow links
   std::vector<uint32_t> saturated_, drawn_on_;
 };
 
