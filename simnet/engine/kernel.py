@@ -119,6 +119,25 @@ class KernelModel:
         rates: list[tuple[tuple[int, ...], int, float]] = self._core.rates()
         return rates
 
+    @property
+    def draws(self) -> bool:
+        """Whether anything here is random or planned message by message."""
+        if self._plain:
+            return self._net.has_jitter
+        return not self._plain_if_clean or self._net.has_jitter or self._net.is_lossy
+
+    def bytes_of(self, program: Program) -> IntArray:
+        """Bytes that each link carries for a program, where nothing is lost."""
+        carried = np.zeros(self._net.num_links, dtype=np.int64)
+        if not len(program):
+            return carried
+        distinct, which = _distinct(program.sources, program.destinations, program.channels)
+        sizes = np.zeros(len(distinct), dtype=np.int64)
+        np.add.at(sizes, which, program.sizes)
+        for key, size in zip(distinct, sizes.tolist(), strict=True):
+            carried[self._net.route(*key)] += size
+        return carried
+
     # What the kernel calls
 
     def _draw(self, number: int, size: int) -> tuple[float, tuple[Round, ...]]:

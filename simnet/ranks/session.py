@@ -58,7 +58,7 @@ class Session:
     def __init__(self, conditions: Conditions, make_exchange: MakeExchange) -> None:
         self.conditions = conditions
         self.clock = Clock()
-        model = make_model(conditions.net, conditions.transport, conditions.seed)
+        model = make_model(conditions.net, conditions.transport, conditions.seed, repeats=True)
         self.fabric = Fabric(self.clock, conditions.net, model)
         self.hub = Hub(self.fabric, conditions.hosts, conditions.algorithms, make_exchange)
         self.polls = Polls(self.clock)
