@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-import cloudpickle
 import torch
 
 from simnet.distributed.exchange import make_exchange
@@ -16,6 +15,7 @@ from simnet.distributed.gathering import Gathering, await_all, gathering
 from simnet.distributed.launch import Plan
 from simnet.distributed.nursery import start_nursery
 from simnet.distributed.output import prefixed_output
+from simnet.distributed.by_value import pack_function
 from simnet.distributed.process_driver import ProcessDriver
 from simnet.distributed.process_seat import ProcessSeat
 from simnet.distributed.progress import Progress
@@ -28,7 +28,9 @@ from simnet.workload.run import Run, make_run
 from simnet.workload.trace import make_trace
 
 START_S = 120.0  # wall time for processes to start: importing torch from a cold disk is slow
-END_S = 1.0  # wall time for processes to end by themselves
+EXIT_S = 1.0  # wall time for news of how a process has ended
+END_S = 0.2  # wall time for processes to end by themselves
+KILL_S = 5.0  # wall time for the nursery to end them all
 
 
 def run_processes(plan: Plan, train: Callable[[int, int], Any]) -> Run:
@@ -56,13 +58,13 @@ def run_bodies(plan: Plan, body: Callable[[ProcessSeat], Any], *, num_threads: i
     session = Session(plan.conditions, make_exchange)
     progress = Progress(session, quiet=plan.quiet)
     watchdog = Watchdog(plan.watchdog, progress.show)
-    packed = _packed(body)
+    packed = pack_function(body)
     with ExitStack() as undo:
         undo.enter_context(one_run())
         undo.callback(progress.close)
         undo.enter_context(prefixed_output(plan.num_ranks))
         place = undo.enter_context(gathering())
-        settings = _settings(plan, place.folder, num_threads)
+        settings = rank_settings(plan, place.folder, num_threads)
         nursery = undo.enter_context(_nursery(place, progress.show))
         nursery.connection.send((settings, packed))
         parcels = Parcels(place.folder)
@@ -70,23 +72,17 @@ def run_bodies(plan: Plan, body: Callable[[ProcessSeat], Any], *, num_threads: i
         drivers = []
         for connection, (_, number, pid) in sorted(found, key=lambda each: each[1][1]):
             undo.callback(connection.close)
-            why = _WhyLost(nursery, number)
-            drivers.append(ProcessDriver(connection, pid, parcels, watchdog, why))
+            end = _End(nursery, number)
+            drivers.append(
+                ProcessDriver(connection, pid, parcels, watchdog, end.in_words, end.has_come)
+            )
         session.run(drivers, progress.show)
     trace = make_trace(session, plan.compute_name, plan.poll_interval)
     return make_run(session, plan.compute_name, trace)
 
 
-def _packed(body: Any) -> bytes:
-    try:
-        return bytes(cloudpickle.dumps(body))
-    except Exception as error:
-        raise TypeError(
-            f"train cannot be sent to processes: {error}; use simnet.threads"
-        ) from error
-
-
-def _settings(plan: Plan, folder: str, num_threads: int) -> dict[int, RankSettings]:
+def rank_settings(plan: Plan, folder: str, num_threads: int) -> dict[int, RankSettings]:
+    """What each rank's process has to know."""
     return {
         number: RankSettings(
             world_size=plan.num_ranks,
@@ -94,6 +90,7 @@ def _settings(plan: Plan, folder: str, num_threads: int) -> dict[int, RankSettin
             seed=plan.conditions.seed,
             num_threads=num_threads,
             compute=plan.compute,
+            bucket=plan.bucket,
             poll_interval=plan.poll_interval,
             virtual_time=plan.virtual_time,
         )
@@ -115,25 +112,28 @@ class Nursery:
             return f": the process that starts them ended with {self.process.returncode}"
         return ""
 
-    def exit_of(self, number: int) -> int | None:
+    def exit_of(self, number: int, seconds: float) -> int | None:
         """The exit code of a rank's process, negative for a signal; None if it is not known."""
-        try:
-            while number not in self._exits and self.connection.poll(END_S):
+        with suppress(EOFError, OSError):
+            while number not in self._exits and self.connection.poll(seconds):
                 rank, code = self.connection.recv()
                 self._exits[rank] = code
-        except (EOFError, OSError):
-            pass
         return self._exits.get(number)
 
 
-class _WhyLost:
-    """Says how a rank's process has ended."""
+class _End:
+    """Says how a rank's process has ended, and whether it has."""
 
     def __init__(self, nursery: Nursery, number: int) -> None:
         self._nursery, self._number = nursery, number
 
-    def __call__(self) -> str:
-        code = self._nursery.exit_of(self._number)
+    def has_come(self) -> bool:
+        """Whether it has ended."""
+        return self._nursery.exit_of(self._number, 0.0) is not None
+
+    def in_words(self) -> str:
+        """How it has ended."""
+        code = self._nursery.exit_of(self._number, EXIT_S)
         if code is None:
             return ""
         return f" (killed by signal {-code})" if code < 0 else f" (exit code {code})"
@@ -146,19 +146,24 @@ def _nursery(place: Gathering, on_wait: Callable[[], None]) -> Iterator[Nursery]
     try:
         ((nursery.connection, _),) = await_all(place, 1, START_S, nursery.why_dead, on_wait)
         yield nursery
+    except BaseException:
+        if not hasattr(nursery, "connection"):
+            process.kill()  # it is importing torch, and has no ranks
+        raise
     finally:
         _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let the ranks end by themselves for a moment, then end them all."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(END_S)
+    """Let the ranks end by themselves for a moment, then let the nursery end them all."""
     assert process.stdin is not None
-    with suppress(OSError):
-        process.stdin.close()  # it kills its ranks and ends
     try:
-        process.wait(END_S)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+    finally:
+        process.stdin.close()
+    try:
+        process.wait(KILL_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -12,6 +12,7 @@ from simnet.distributed.launch import Plan
 from simnet.distributed.output import prefixed_output
 from simnet.distributed.progress import Progress
 from simnet.distributed.random_states import RandomStates
+from simnet.distributed.steps import steps_told
 from simnet.distributed.threads import ThreadDriver, ThreadSeat
 from simnet.distributed.virtual_time import virtual_time
 from simnet.distributed.watchdog import Watchdog
@@ -34,6 +35,7 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
     with ExitStack() as undo:
         undo.enter_context(one_run())
         worlds = undo.enter_context(rank_worlds())
+        undo.enter_context(steps_told())
         undo.enter_context(prefixed_output(count))
         if plan.virtual_time:
             undo.enter_context(virtual_time(train))
@@ -46,8 +48,7 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
                 return train(seat.number, count)
 
         def make_seat(driver: ThreadDriver, member: Member) -> ThreadSeat:
-            meter = None if plan.compute is None else plan.compute.meter(member.number, seed)
-            return ThreadSeat(driver, member, count, meter=meter, poll_interval=plan.poll_interval)
+            return ThreadSeat(driver, member, count, **plan.seat_settings(member.number))
 
         drivers = [
             ThreadDriver(number, body, make_seat, states.switch_to, watchdog)

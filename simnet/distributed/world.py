@@ -129,10 +129,13 @@ def default_group(worlds: Worlds, seat: Seat) -> Iterator[None]:
 def init(seat: Seat, **given: Any) -> None:
     """Make a rank's default process group."""
     bare = inspect.unwrap(dist.init_process_group)
-    arguments = {"store": SimStore(seat), "rank": seat.number, "world_size": seat.world_size}
+    store = SimStore(seat)
+    arguments = {"store": store, "rank": seat.number, "world_size": seat.world_size}
     if given.get("timeout") is not None:
         arguments["timeout"] = given["timeout"]
     bare(BACKEND, **arguments)
+    # torch keeps the C++ half of a store only; without the other one it can do nothing.
+    vars(C10D._get_default_group())["_default_store"] = store
 
 
 def check_torch() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Sequence
 
 from simnet.engine import Clock
@@ -11,6 +13,7 @@ from simnet.ranks.polls import Polls
 from simnet.ranks.turns import Turns
 
 INFINITY = float("inf")
+PATIENCE_S = 1.4  # wall time for all ranks to end
 
 
 def run_members(
@@ -57,15 +60,32 @@ def run_members(
                 if member.error is not None:
                     raise _noted(member.error, member)
         clock.run()
-    finally:
-        for member in members:
-            member.driver.stop(member)
+    except BaseException as error:
+        for left in _stop(members):
+            error.add_note(left)
+        raise
+    _stop(members)
+
+
+def _stop(members: Sequence[Member]) -> list[str]:
+    """Make every rank end; returns in words what is left. An interrupt makes it quicker."""
+    until = time.monotonic() + PATIENCE_S
+    left = []
+    for member in members:
+        while True:
+            try:
+                left.append(member.driver.stop(member, until))
+                break
+            except KeyboardInterrupt:
+                until = 0.0
+    return [words for words in left if words]
 
 
 def _noted(error: BaseException, member: Member) -> BaseException:
     note = f"on rank {member.number} at virtual time {member.finish:.9g} s"
     if note not in getattr(error, "__notes__", ()):
-        error.add_note(note)
+        with contextlib.suppress(Exception):  # of a class that forbids changes
+            error.add_note(note)
     return error
 
 

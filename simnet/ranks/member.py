@@ -16,6 +16,8 @@ from simnet.ranks.ticket import Ticket
 from simnet.ranks.turns import Turns
 from simnet.ranks.waits import Lookup, Poll, Wait
 
+SHOWN = 3  # calls that words about a rank name
+
 
 class Driver(Protocol):
     """What executes a rank's code: a thread, a process, or a recording."""
@@ -29,8 +31,12 @@ class Driver(Protocol):
         Everything else that the code asks for meanwhile is asked of `member`.
         """
 
-    def stop(self, member: Member) -> None:
-        """Make it end, wherever it is; called once, whatever has happened."""
+    def stop(self, member: Member, until: float) -> str:
+        """Make it end, wherever it is, whatever has happened.
+
+        Returns in words what is left of it at `until`, wall seconds of `time.monotonic`; nothing
+        if nothing is. It may be called again.
+        """
 
     def where(self, member: Member) -> str:
         """Where in the user's code it waits: "file:line"; empty if unknown."""
@@ -175,7 +181,13 @@ class Member:
             missing = [key for key in wait.keys if not self.hub.board.has([key])]
             return f"waits for {', '.join(missing)} in the store"
         if isinstance(wait, Poll):
-            return "polls, and nothing is left that could happen"
+            return f"polls{self._open()}, and nothing is left that could happen"
         if wait.why == "compute":
             return "computes"
         return f"waits in {'; '.join(ticket.describe() for ticket in wait.tickets)}"
+
+    def _open(self) -> str:
+        """Its calls that are not over, in words; of many the oldest."""
+        calls = [ticket.describe() for ticket in self.tickets if not ticket.over]
+        more = f" and {len(calls) - SHOWN} more calls" if len(calls) > SHOWN else ""
+        return f" with {' and '.join(calls[:SHOWN])}{more}" if calls else ""

@@ -149,9 +149,9 @@ class Recorder:
         over = tuple(ticket.number for ticket in wait.tickets if ticket.over)
         started = wait.duration == wait.duration
         name = ("compute" if wait.why == "compute" else "pause") if started else "resume"
-        self.entries.append(
-            Entry(name, begin, end, over if end < wait.until else (), wait.duration)
-        )
+        over = over if end < wait.until else ()
+        seconds = wait.duration if started else NAN  # the one NaN, so that entries compare
+        self.entries.append(Entry(name, begin, end, over, seconds))
 
 
 def hidden(tickets: Sequence[Ticket], exposed: float) -> float:

@@ -73,9 +73,9 @@ def _compare_table(title: str | None, profile: str, rows: list[Row]) -> Table:
     from rich.markup import escape
 
     measured = [
-        ("time", *_column([row["time"] for row in rows], _TIMES)),
+        ("time", *column([row["time"] for row in rows], TIMES)),
         *(
-            (name, *_column([row[key] for row in rows], _powers(unit)))
+            (name, *column([row[key] for row in rows], powers(unit)))
             for name, key, unit in (
                 ("algbw", "algbw", "B/s"),
                 ("busbw", "busbw", "B/s"),
@@ -84,7 +84,7 @@ def _compare_table(title: str | None, profile: str, rows: list[Row]) -> Table:
         ),
         ("of best", "%", [_percent(row["efficiency"]) for row in rows]),
     ]
-    table = _table(title)
+    table = plain_table(title)
     table.add_column(f"\n{escape(profile)}", overflow="fold", min_width=NAME_WIDTH - 1)
     table.add_column("\nper")
     table.add_column("\nalgorithm", min_width=NAME_WIDTH, no_wrap=True)
@@ -115,17 +115,17 @@ def _fastest(rows: Sequence[Row]) -> dict[str, float]:
     return least
 
 
-_TIMES = (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0))
+TIMES = (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0))
 _LONG = {"min": 600.0, "h": 36_000.0}
 """Seconds from which minutes and hours read better."""
 
 
-def _powers(unit: str) -> tuple[tuple[str, float], ...]:
+def powers(unit: str) -> tuple[tuple[str, float], ...]:
     """A unit and its decimal multiples."""
     return tuple((prefix + unit, 1000.0**i) for i, prefix in enumerate(("", "k", "M", "G", "T")))
 
 
-def _column(values: Sequence[float], units: Sequence[tuple[str, float]]) -> tuple[str, list[str]]:
+def column(values: Sequence[float], units: Sequence[tuple[str, float]]) -> tuple[str, list[str]]:
     """One unit for a whole column, and its numbers: the smallest has three digits, if they fit."""
     sizes = [abs(value) for value in values if value and math.isfinite(value)]
     top, low = max(sizes, default=1.0), min(sizes, default=1.0)
@@ -196,7 +196,7 @@ def compare_notes(rows: Sequence[Row], *, asked: str) -> list[str]:
 
 def train_table(summary: Sequence[Row], target: float) -> Table:
     """A row per conditions and strategy: accuracy, virtual time, bytes, who is first."""
-    table = _table("[bold]accuracy against virtual time[/]")
+    table = plain_table("[bold]accuracy against virtual time[/]")
     for name in ("conditions", "strategy", "algorithm"):
         table.add_column(name, overflow="fold")
     for name in ("accuracy", "time", "compute", f"to {target:.0%}", "on wire"):
@@ -256,7 +256,8 @@ def first_to_target(summary: Sequence[Row]) -> dict[str, str]:
     return {profile: row["strategy"] for profile, row in firsts.items()}
 
 
-def _table(title: str | None) -> Table:
+def plain_table(title: str | None) -> Table:
+    """An empty table with a title over it, and no lines but one below the head."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

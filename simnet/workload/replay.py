@@ -170,8 +170,9 @@ class Player:
                 return wait
         return None
 
-    def stop(self, member: Member) -> None:
+    def stop(self, member: Member, until: float) -> str:
         """Nothing is held."""
+        return ""
 
     def where(self, member: Member) -> str:
         """Where the recorded program waited is where it made the call."""

@@ -182,6 +182,8 @@ def make_run(session: Session, compute: str, trace: Trace) -> Run:
 def _records(session: Session) -> Iterator[OperationRecord]:
     net = session.conditions.net
     for call, position, operations in session.hub.calls:
+        if call.free:
+            continue  # carried by a later one
         ended = [_finish(each) for each in operations]
         plans = dict.fromkeys(each.plan.algorithm for each in operations if each.plan)
         yield OperationRecord(
