@@ -160,5 +160,6 @@ def _plot(rows: list[dict[str, Any]], name: str, path: Path) -> None:
     """A bar a network, as `simnet compare` draws them."""
     from simnet.report.plots import plot_compare
 
-    shown = {"model": name, "algorithm": "", "efficiency": None}
-    plot_compare([row | shown | {"size": row["bytes_on_wire"]} for row in rows], path)
+    size = sum(each["bytes"] for each in rows[0]["operations"])
+    shown = {"model": name, "algorithm": "", "efficiency": None, "size": size}
+    plot_compare([row | shown for row in rows], path)

@@ -31,7 +31,7 @@ def run_command(
     ],
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ARGUMENTS…", help="The script's own, options too."),
+        typer.Argument(metavar="ARGUMENTS", help="The script's own, options too."),
     ] = None,
     ranks: Annotated[
         int | None,
@@ -207,7 +207,7 @@ def _plan(
 def _runs(program: Script, plan_for: Callable[[int | None], Plan], ranks: int | None) -> list[Run]:
     """Run the script; one that fails ends the command."""
     if ranks is not None:
-        from simnet.distributed.script import run_script
+        from simnet.distributed.script_ranks import run_script
 
         with one_thread_each():
             try:
@@ -286,15 +286,16 @@ def _show(rows: list[dict[str, Any]], name: str, seed: int, *, as_json: bool, as
 
 
 def _print(rows: list[dict[str, Any]], name: str) -> None:
-    from simnet.report.run_tables import run_notes, run_tables
+    from simnet.report.run_tables import run_heading, run_notes, run_tables
     from simnet.report.tables import console
 
     out = console(sys.stdout)
     for row in rows:
         title = name if len(rows) == 1 else f"{name}, run {row['run']} of {len(rows)}"
-        where = row["topology"] + ("" if row["profile"] == "as given" else f", {row['profile']}")
-        for table in run_tables(row, f"{title}: {row['ranks']} ranks on {where}"):
-            out.print(table)
+        out.print(run_heading(row, title))
+        for table in run_tables(row):
             out.print()
+            out.print(table)
+        out.print()
         for note in run_notes(row):
             out.print(note, style="dim")

@@ -20,6 +20,7 @@ from typing import Any
 
 import cloudpickle
 
+from simnet.distributed.door import Door
 from simnet.distributed.gathering import gathering
 from simnet.workload.run import Run
 
@@ -82,7 +83,7 @@ def adopted(make_plan: Any, *, virtual_time: bool = False) -> Iterator[Adoption]
     Adoption
         Filled when the block has been left, however it has.
     """
-    from simnet.distributed.adoptee import Door, adoptable
+    from simnet.distributed.adoptee import adoptable
 
     adoption = Adoption()
     with _coordinator(make_plan) as run:

@@ -11,9 +11,10 @@ import inspect
 import os
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from weakref import WeakSet
 import torch.distributed as dist
 
 from simnet.distributed.backend import register
+from simnet.distributed.door import FAILURE, Door
 from simnet.distributed.no_cuda import explained
 from simnet.distributed.portable import pack_error
 from simnet.distributed.process_seat import ProcessSeat
@@ -41,31 +43,9 @@ from simnet.distributed.world import bind
 from simnet.ranks.errors import EndedError, RankLostError
 from simnet.ranks.seat import current, enter_process, leave_process
 
-FAILURE = "failure-"  # begins the names of files in which processes leave why they failed
+LINGER_S = 1.0  # wall time that a rank outlives its run
 PATIENCE_S = 0.5  # wall time for a process that is told to end
 Given = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """Where a process finds the run, in words that travel to the processes that it starts.
-
-    Attributes
-    ----------
-    address : str
-        The run's socket, in the run's private folder.
-    key : bytes
-        What a process must know.
-    virtual_time : bool
-        Whether `time` means the rank's clock, in ranks.
-    forward : bool
-        Whether what ranks print goes to the run's process, which puts their numbers before it.
-    """
-
-    address: str
-    key: bytes = field(repr=False)
-    virtual_time: bool = False
-    forward: bool = True
 
 
 class Adoptee:
@@ -99,8 +79,11 @@ class Adoptee:
         """Run the process's own code; tell the run how it has ended if it was a rank."""
         try:
             code()
-        except EndedError:
+        except EndedError as ended:
             self._seat = None
+            self._undo.__exit__(EndedError, ended, ended.__traceback__)
+            # Whoever has started the ranks is to hear of the one that failed, and ends the others.
+            time.sleep(LINGER_S)
             raise SystemExit(1) from None
         except BaseException as error:
             self._leave(_reason(error))
@@ -195,7 +178,7 @@ class Adoptee:
         except Exception as raised:
             error = raised
         with suppress(EndedError):  # the run is over
-            seat.tell("end", None, None if error is None else pack_error(explained(error)))
+            seat.tell("end", None, None if error is None else _packed(error))
             seat.send_kept()
         if error is None:
             seat.close()  # else it closes when the process has ended, which the run waits for
@@ -215,7 +198,7 @@ class Adoptee:
         with suppress(OSError):
             path = os.path.join(folder, name)
             with open(f"{path}.part", "wb") as file:
-                file.write(pack_error(explained(error)))
+                file.write(_packed(error))
             os.rename(f"{path}.part", path)
 
 
@@ -230,12 +213,14 @@ class Birth:
         """Begin the process's life."""
         process = self.process
         vars(process).pop("_bootstrap", None)
-        process.run = functools.partial(_here(self.door).live, process.run)
-        return process._bootstrap(*args, **kwargs)
+        # A forked process has inherited all of it.
+        inherited = _HERE and _HERE[-1].door == self.door
+        with nullcontext(_HERE[-1]) if inherited else adoptable(self.door) as here:
+            process.run = functools.partial(here.live, process.run)
+            return process._bootstrap(*args, **kwargs)
 
 
 _HERE: list[Adoptee] = []
-_FOR_LIFE = ExitStack()  # holds what lasts as long as a process that was started as adoptable
 
 
 @contextmanager
@@ -248,13 +233,6 @@ def adoptable(door: Door) -> Iterator[Adoptee]:
             yield here
         finally:
             _HERE.remove(here)
-
-
-def _here(door: Door) -> Adoptee:
-    """This process, which may be a rank from now on; forked ones have inherited that."""
-    if not _HERE or _HERE[-1].door != door:
-        _FOR_LIFE.enter_context(adoptable(door))
-    return _HERE[-1]
 
 
 def asked_for(given: Given) -> tuple[int, int]:
@@ -280,11 +258,22 @@ def asked_for(given: Given) -> tuple[int, int]:
     return found[0], found[1]
 
 
+def _packed(error: BaseException) -> bytes:
+    """An error for the run; to whoever else it goes, it is as it was."""
+    told = explained(error)
+    packed = pack_error(told)
+    if told is error:
+        del getattr(error, "__notes__", [])[-1:]  # where it happened, which its traceback says
+    return packed
+
+
 def _reason(error: BaseException) -> BaseException | None:
     """Why a process has ended, by what has come out of its code."""
     if isinstance(error, SystemExit):
         if error.code in (None, 0):
             return None
         # torch's spawn leaves with a code where its function has raised.
-        return error.__context__ or RankLostError(f"exit code {error.code}")
+        return error.__context__ or RankLostError(
+            f"a process has ended with exit code {error.code}"
+        )
     return error if isinstance(error, Exception) else RankLostError(type(error).__name__)

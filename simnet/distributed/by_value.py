@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import sys
-from collections import ChainMap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import cloudpickle
@@ -28,23 +26,6 @@ def pack_function(function: Any) -> bytes:
             return pickled(function)
     except Exception as error:
         raise TypeError(f"train: cannot be sent to processes: {error}") from error
-
-
-def _reduce_code(code: CodeType) -> tuple[Any, ...]:
-    """As cloudpickle does it, but with the file's name, which it leaves out."""
-    make, arguments = cloudpickle.Pickler.dispatch_table[CodeType](code)
-    return _make_code, (make, arguments, code.co_filename)
-
-
-def _make_code(make: Any, arguments: tuple[Any, ...], filename: str) -> CodeType:
-    code: CodeType = make(*arguments)
-    return code.replace(co_filename=filename)
-
-
-class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle's, for functions whose lines are named in messages and traces."""
-
-    dispatch_table = ChainMap({CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
 
 
 def _not_importable() -> list[ModuleType]:

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from simnet.distributed.adoptee import FAILURE
+from simnet.distributed.door import FAILURE
 from simnet.distributed.exchange import make_exchange
 from simnet.distributed.gathering import Gathering
 from simnet.distributed.launch import Plan

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import pickle
 import traceback
 from collections import ChainMap
 from types import CodeType
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 
@@ -18,7 +17,7 @@ from simnet.ranks.where import user_traceback
 class Packer(cloudpickle.Pickler):  # type: ignore[misc]
     """cloudpickle's pickler, but code keeps the name of its file: errors name its lines."""
 
-    dispatch_table = ChainMap(
+    dispatch_table: ClassVar[Any] = ChainMap(
         {CodeType: lambda code: _reduced_code(code)}, cloudpickle.Pickler.dispatch_table
     )
 
@@ -52,8 +51,7 @@ def pack_error(error: BaseException, place: str = "in the rank's process") -> by
         lines = traceback.format_exception(type(error), error, user_traceback(error))
         note = f"{place}:\n" + "".join(lines).rstrip()
         stand_in.add_note(note)
-        with contextlib.suppress(Exception):  # of a class that forbids changes
-            error.add_note(note)
+        error.add_note(note)
     for portable in (_as_it_is, _Rebuilt):
         try:
             packed = pickled(portable(error))

@@ -39,8 +39,6 @@ class ProcessDriver:
         Says when a rank that does not come back has stalled.
     why_lost : callable
         Says in words how the process has ended.
-    has_gone : callable
-        Whether it has, where the connection may not tell: what it has forked may hold its end.
     """
 
     def __init__(
@@ -50,10 +48,9 @@ class ProcessDriver:
         parcels: Parcels,
         watchdog: Watchdog,
         why_lost: Callable[[], str] = str,
-        has_gone: Callable[[], bool] = bool,
     ) -> None:
         self._connection, self._pid, self._parcels = connection, pid, parcels
-        self._watchdog, self._why_lost, self._has_gone = watchdog, why_lost, has_gone
+        self._watchdog, self._why_lost = watchdog, why_lost
         self._open: dict[int, Ticket] = {}  # by the process's own numbers
         self._inbox: list[tuple[Any, ...]] = []
         self._failed: Exception | None = None
@@ -115,18 +112,13 @@ class ProcessDriver:
         if not self._inbox:
             try:
                 if not self._connection.poll(0):
-                    self._watchdog.follow(member, self._is_back, process=self._pid)
-                    if not self._connection.poll(0):
-                        raise EOFError
+                    self._watchdog.follow(member, self._connection.poll, process=self._pid)
                 self._inbox = receive(self._connection)
             except (EOFError, OSError):
                 why = self._why_lost()
                 error = RankLostError(f"rank {member.number}'s process ended without a word{why}")
                 return ("end", None, error)
         return self._inbox.pop(0)
-
-    def _is_back(self, seconds: float) -> bool:
-        return self._connection.poll(seconds) or self._has_gone()
 
     def _take_up(self, member: Member, verb: str, *rest: Any) -> Wait | None:
         """Carry out one message; returns a wait if it is one."""

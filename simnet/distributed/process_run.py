@@ -5,17 +5,18 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 
+from simnet.distributed.by_value import pack_function
 from simnet.distributed.exchange import make_exchange
 from simnet.distributed.gathering import Gathering, await_all, gathering
 from simnet.distributed.launch import Plan
 from simnet.distributed.nursery import start_nursery
 from simnet.distributed.output import prefixed_output
-from simnet.distributed.by_value import pack_function
 from simnet.distributed.process_driver import ProcessDriver
 from simnet.distributed.process_seat import ProcessSeat
 from simnet.distributed.progress import Progress
@@ -72,10 +73,8 @@ def run_bodies(plan: Plan, body: Callable[[ProcessSeat], Any], *, num_threads: i
         drivers = []
         for connection, (_, number, pid) in sorted(found, key=lambda each: each[1][1]):
             undo.callback(connection.close)
-            end = _End(nursery, number)
-            drivers.append(
-                ProcessDriver(connection, pid, parcels, watchdog, end.in_words, end.has_come)
-            )
+            why_lost = partial(nursery.how_ended, number)
+            drivers.append(ProcessDriver(connection, pid, parcels, watchdog, why_lost))
         session.run(drivers, progress.show)
     trace = make_trace(session, plan.compute_name, plan.poll_interval)
     return make_run(session, plan.compute_name, trace)
@@ -112,28 +111,13 @@ class Nursery:
             return f": the process that starts them ended with {self.process.returncode}"
         return ""
 
-    def exit_of(self, number: int, seconds: float) -> int | None:
-        """The exit code of a rank's process, negative for a signal; None if it is not known."""
+    def how_ended(self, number: int) -> str:
+        """How a rank's process has ended, in words; empty if it is not known."""
         with suppress(EOFError, OSError):
-            while number not in self._exits and self.connection.poll(seconds):
+            while number not in self._exits and self.connection.poll(EXIT_S):
                 rank, code = self.connection.recv()
                 self._exits[rank] = code
-        return self._exits.get(number)
-
-
-class _End:
-    """Says how a rank's process has ended, and whether it has."""
-
-    def __init__(self, nursery: Nursery, number: int) -> None:
-        self._nursery, self._number = nursery, number
-
-    def has_come(self) -> bool:
-        """Whether it has ended."""
-        return self._nursery.exit_of(self._number, 0.0) is not None
-
-    def in_words(self) -> str:
-        """How it has ended."""
-        code = self._nursery.exit_of(self._number, EXIT_S)
+        code = self._exits.get(number)
         if code is None:
             return ""
         return f" (killed by signal {-code})" if code < 0 else f" (exit code {code})"
@@ -145,12 +129,14 @@ def _nursery(place: Gathering, on_wait: Callable[[], None]) -> Iterator[Nursery]
     nursery = Nursery(process)
     try:
         ((nursery.connection, _),) = await_all(place, 1, START_S, nursery.why_dead, on_wait)
-        yield nursery
     except BaseException:
-        if not hasattr(nursery, "connection"):
-            process.kill()  # it is importing torch, and has no ranks
+        process.kill()  # it is importing torch, and has no ranks
+        _end(process)
         raise
+    try:
+        yield nursery
     finally:
+        nursery.connection.close()
         _end(process)
 
 

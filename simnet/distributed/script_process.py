@@ -13,14 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from simnet.distributed.adoptee import Door, adoptable
-from simnet.distributed.coordinator import Coordinator, MakePlan, Outcome
+from simnet.distributed.door import Door
 from simnet.distributed.gathering import gathering
-from simnet.distributed.no_cuda import NoCudaError
 from simnet.distributed.nursery import die_with_parent
 from simnet.distributed.script import Script, said_of_error
 from simnet.workload.run import Run
+
+if TYPE_CHECKING:
+    from simnet.distributed.coordinator import MakePlan, Outcome
 
 BOOT = (
     "import sys; from multiprocessing.connection import Connection; "
@@ -63,7 +66,7 @@ class Ended:
     @property
     def well(self) -> bool:
         """Whether the script and its last world have ended well."""
-        return not self.code and not isinstance((*self.outcomes, None)[-1], BaseException)
+        return not self.code and not isinstance((None, *self.outcomes)[-1], BaseException)
 
 
 def run_once(script: Script, make_plan: MakePlan, *, virtual_time: bool = False) -> Ended:
@@ -80,8 +83,11 @@ def run_once(script: Script, make_plan: MakePlan, *, virtual_time: bool = False)
     """
     with gathering() as place:
         door = Door(address=place.address, key=place.key, virtual_time=virtual_time)
-        coordinator = Coordinator(place, make_plan)
         with _started(script, door) as process:
+            # Only now: it imports torch, as the script's process does meanwhile.
+            from simnet.distributed.coordinator import Coordinator
+
+            coordinator = Coordinator(place, make_plan)
             coordinator.serve(lambda: process.poll() is None)
             code = process.wait()
         return Ended(
@@ -129,12 +135,28 @@ def _is_empty(process: subprocess.Popen[bytes], seconds: float) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         process.poll()  # takes the dead one away
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
+        if not _lives(process.pid):
             return True
         time.sleep(LOOK_S)
     return False
+
+
+def _lives(group: int) -> bool:
+    """Whether a group has a process that is not dead; a dead one may wait long for its end."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    about = [_state_and_group(path) for path in Path("/proc").glob("[0-9]*/stat")]
+    return not about or any(state != "Z" and its == str(group) for state, its in about)
+
+
+def _state_and_group(path: Path) -> tuple[str, str]:
+    try:
+        state, _, group, *_ = path.read_text().rpartition(")")[2].split()
+    except OSError:  # it has just ended
+        return "Z", ""
+    return state, group
 
 
 def main(job: Connection) -> None:
@@ -143,6 +165,9 @@ def main(job: Connection) -> None:
     script: Script
     script, door = job.recv()
     job.close()
+    from simnet.distributed.adoptee import adoptable
+    from simnet.distributed.no_cuda import NoCudaError
+
     with adoptable(door) as here:
         try:
             here.live(script.execute)

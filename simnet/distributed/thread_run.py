@@ -28,7 +28,8 @@ from simnet.workload.trace import make_trace
 def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
     """Carry out `simnet.run` with ranks as threads."""
     assert isinstance(plan.kind, Threads)
-    session = Session(plan.conditions, make_exchange if plan.kind.data else NoData)
+    moves_data = plan.kind.data
+    session = Session(plan.conditions, make_exchange if moves_data else NoData)
     progress = Progress(session, quiet=plan.quiet)
     watchdog = Watchdog(plan.watchdog, progress.show)
     count, seed = plan.num_ranks, plan.conditions.seed
@@ -48,7 +49,8 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
                 return train(seat.number, count)
 
         def make_seat(driver: ThreadDriver, member: Member) -> ThreadSeat:
-            return ThreadSeat(driver, member, count, **plan.seat_settings(member.number))
+            about = plan.seat_settings(member.number)
+            return ThreadSeat(driver, member, count, moves_data=moves_data, **about)
 
         drivers = [
             ThreadDriver(number, body, make_seat, states.switch_to, watchdog)

@@ -191,8 +191,8 @@ class ThreadDriver:
         if not thread.is_alive():
             return ""
         return (
-            f"the thread of rank {member.number} is stuck{_at(self.where(member))} and left behind; "
-            "what it calls from now on only raises"
+            f"the thread of rank {member.number} is stuck{_at(self.where(member))} and is left "
+            "behind: what it calls from now on only raises"
         )
 
     def where(self, member: Member) -> str:

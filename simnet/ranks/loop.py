@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -42,7 +41,7 @@ def run_members(
     BaseException
         Whatever a rank raised, with a note that says which and when. The others are stopped.
     """
-    turns = Turns(clock)
+    turns = Turns(clock, lambda: any(member.error is not None for member in members))
     ended: list[Member] = []
     for member in members:
         clock.process(member.live(turns, ended.append))
@@ -84,8 +83,7 @@ def _stop(members: Sequence[Member]) -> list[str]:
 def _noted(error: BaseException, member: Member) -> BaseException:
     note = f"on rank {member.number} at virtual time {member.finish:.9g} s"
     if note not in getattr(error, "__notes__", ()):
-        with contextlib.suppress(Exception):  # of a class that forbids changes
-            error.add_note(note)
+        error.add_note(note)
     return error
 
 

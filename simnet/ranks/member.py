@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
 import simpy
+from simpy.events import NORMAL, EventPriority
 
-from simnet.engine import Clock
+from simnet.engine import OVER, Clock
 from simnet.ranks.call import Call
 from simnet.ranks.hub import Hub
 from simnet.ranks.polls import Polls
@@ -143,14 +144,19 @@ class Member:
         self._polls.moved(self.number)
         if isinstance(wait, Lookup):
             keys = self.hub.board.await_keys(wait.keys)
-            return self._first_of([keys], wait.until)
+            return self._first_of([keys], wait.until, OVER)
         if any(ticket.over for ticket in wait.tickets):
             return self.clock.at(self.clock.now)
-        return self._first_of([ticket.event for ticket in wait.tickets], wait.until)
+        # A call that is over at the very instant of its timeout is in time.
+        priority = OVER if wait.why == "wait" else NORMAL
+        return self._first_of([ticket.event for ticket in wait.tickets], wait.until, priority)
 
-    def _first_of(self, events: list[simpy.Event], until: float) -> simpy.Event:
+    def _first_of(
+        self, events: list[simpy.Event], until: float, priority: EventPriority
+    ) -> simpy.Event:
+        """Whichever comes first of some events and a time."""
         if until < float("inf"):
-            events.append(self.clock.at(max(until, self.clock.now)))
+            events.append(self.clock.at(max(until, self.clock.now), priority=priority))
         if len(events) == 1:
             return events[0]
         first = self.clock.event()

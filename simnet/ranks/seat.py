@@ -67,6 +67,8 @@ class Seat(ABC):
         What charges computation; None where it is free.
     poll_interval : float
         Virtual seconds that a look at a handle costs.
+    moves_data : bool
+        False where only shapes count.
     bucket : Bucket or None
         Gathers small calls; None where they go as issued.
     """
@@ -80,10 +82,11 @@ class Seat(ABC):
         meter: Meter | None = None,
         poll_interval: float = POLL_INTERVAL_S,
         bucket: Bucket | None = None,
+        moves_data: bool = True,
     ) -> None:
         self.number, self.world_size = number, world_size
         self.meter, self.poll_interval = meter, poll_interval
-        self.bucket = bucket
+        self.bucket, self.moves_data = bucket, moves_data
         self._pending: dict[Any, Callable[[], None]] = {}
         self._watched: dict[Any, None] = {}
         self._away_depth = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simnet.report.tables import TIMES, column, plain_table, powers
+from simnet.report.tables import NAME_WIDTH, TIMES, column, plain_table, powers
 from simnet.units import format_size, format_time
 
 if TYPE_CHECKING:
@@ -20,20 +20,27 @@ MEANING = (
 )
 
 
-def run_tables(row: Row, title: str) -> list[Table]:
+def run_heading(row: Row, name: str) -> str:
+    """What ran where, and for how long: "train.py: 4 ranks on ring, mobile: 7.2 s …"."""
+    from rich.markup import escape
+
+    where = row["topology"] + ("" if row["profile"] == "as given" else f", {row['profile']}")
+    if row["reading"] == "per NIC":
+        where += " with a network card a host"
+    ranks = "1 rank" if row["ranks"] == 1 else f"{row['ranks']} ranks"
+    time = format_time(row["time"])
+    return f"[bold]{escape(name)}[/]: {ranks} on {escape(where)}: {time} of virtual time"
+
+
+def run_tables(row: Row) -> list[Table]:
     """Two tables of a run: its ranks, and its operations by kind and algorithm.
 
     Parameters
     ----------
     row : mapping
         With time, by_rank and operations, as `simnet run --json` writes them.
-    title : str
-        What ran.
     """
-    from rich.markup import escape
-
-    heading = f"[bold]{escape(title)}[/]: {format_time(row['time'])} of virtual time"
-    tables = [_ranks_table(heading, shown_ranks(row["by_rank"]))]
+    tables = [_ranks_table(shown_ranks(row["by_rank"]))]
     if row["operations"]:
         tables.append(_operations_table(row["operations"]))
     return tables
@@ -53,11 +60,11 @@ def shown_ranks(ranks: Sequence[Row]) -> list[Row]:
     return [each for each in ranks if each["rank"] in kept]
 
 
-def _ranks_table(title: str, ranks: Sequence[Row]) -> Table:
+def _ranks_table(ranks: Sequence[Row]) -> Table:
     names = ("finish", *SPENT)
     together = column([each[name] for name in names for each in ranks], TIMES)
     unit, texts = together
-    table = plain_table(title)
+    table = plain_table(None)
     table.add_column("\nrank", justify="right")
     for name in names:
         table.add_column(f"{name}\n[dim]{unit}[/]", justify="right", no_wrap=True, min_width=8)
@@ -94,21 +101,15 @@ def _operations_table(operations: Sequence[Row]) -> Table:
 
 def run_notes(row: Row) -> list[str]:
     """What the tables of a run do not say, a line each."""
-    notes = [
-        f"on the wire: {format_size(row['bytes_on_wire'])}"
-        + (
-            f", of which {format_size(again)} again"
-            if (again := row["retransmitted_bytes"])
-            else ""
-        )
-        + f", transport {row['transport']}"
-    ]
+    again = row["retransmitted_bytes"]
+    part = f", {format_size(again)} of it again" if again else ""
+    size = format_size(row["bytes_on_wire"])
+    notes = [f"on the wire: {size}{part}, transport {row['transport']}"]
     if row["busiest"] is not None:
         notes.append(f"busiest link: {row['busiest']}, {row['utilisation']:.1%} of its bandwidth")
     not_charged = row["compute_model"] == "not charged"
     notes.append(
-        "compute not charged: times are communication alone, but what the program charges "
-        "itself (--compute names a model)"
+        "compute not charged: only what the program charges itself; --compute names a model"
         if not_charged
         else f"compute: {row['compute_model']}"
     )
@@ -129,8 +130,8 @@ def replay_table(rows: Sequence[Row], title: str) -> Table:
     unit, texts = column([row[name] for name in ("time", *SPENT) for row in rows], TIMES)
     wire_unit, wires = column([row["bytes_on_wire"] for row in rows], powers("B"))
     table = plain_table(f"[bold]{escape(title)}[/]")
-    for name in ("conditions", "topology", "per"):
-        table.add_column(f"\n{name}", overflow="fold")
+    for name in ("conditions", "topology"):
+        table.add_column(f"\n{name}", overflow="fold", min_width=NAME_WIDTH - 2)
     for name in ("time", *SPENT):
         table.add_column(f"{name}\n[dim]{unit}[/]", justify="right", no_wrap=True, min_width=7)
     table.add_column(f"on wire\n[dim]{wire_unit}[/]", justify="right", no_wrap=True)
@@ -141,7 +142,6 @@ def replay_table(rows: Sequence[Row], title: str) -> Table:
         table.add_row(
             "" if row["profile"] == before else escape(row["profile"]),
             escape(row["topology"]),
-            row["reading"].removeprefix("per ").replace("as given", "–"),
             *texts[number :: len(rows)],
             wires[number],
             escape(row["busiest"] or "–"),
@@ -158,6 +158,8 @@ def replay_notes(rows: Sequence[Row]) -> list[str]:
     if any(row["profile"] != "as given" for row in rows):
         drawn = f"drawn once a cable, seed {first['seed']}" if first["draw"] else "mid-points"
         notes.append(f"conditions: {drawn}; jitter and loss: seed {first['seed']}")
+    if any(row["reading"] == "per NIC" for row in rows):
+        notes.append("all cables of a host share its network card, drawn from the profile")
     if first["compute_model"] == "not charged":
         notes.append("compute not charged, as it was recorded")
     return notes

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, Any
 
-from simnet.units import format_size, format_time
+from simnet.units import format_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -155,12 +155,6 @@ def _broken(name: str) -> str:
     return f"{name[:cut]}\n{name[cut:]}" if cut else name
 
 
-def _short(text: str) -> str:
-    """Three significant digits are enough beside other columns."""
-    number, _, unit = text.partition(" ")
-    return f"{float(number):.3g} {unit}" if abs(float(number)) < 1000 else text
-
-
 def compare_notes(rows: Sequence[Row], *, asked: str) -> list[str]:
     """What the columns of `compare_tables` mean, a line each.
 
@@ -192,68 +186,6 @@ def compare_notes(rows: Sequence[Row], *, asked: str) -> list[str]:
         drawn = f"drawn once a cable, seed {first['seed']}" if first["draw"] else "mid-points"
         notes.append(f"conditions: {drawn}; jitter and loss: seed {first['seed']}")
     return notes
-
-
-def train_table(summary: Sequence[Row], target: float) -> Table:
-    """A row per conditions and strategy: accuracy, virtual time, bytes, who is first."""
-    table = plain_table("[bold]accuracy against virtual time[/]")
-    for name in ("conditions", "strategy", "algorithm"):
-        table.add_column(name, overflow="fold")
-    for name in ("accuracy", "time", "compute", f"to {target:.0%}", "on wire"):
-        table.add_column(name, justify="right", no_wrap=True)
-    firsts = first_to_target(summary)
-    for row in summary:
-        reached = row["time_to_target"]
-        table.add_row(
-            row["profile"],
-            row["strategy"],
-            _broken(row["algorithm"]),
-            f"{row['accuracy']:.1%}",
-            _short(format_time(row["time"])),
-            f"{row['compute_time'] / row['time']:.0%}" if row["time"] else "–",
-            "never" if reached is None else _short(format_time(reached)),
-            _short(format_size(row["bytes"])),
-            style="bold green" if firsts.get(row["profile"]) == row["strategy"] else "",
-        )
-    return table
-
-
-def train_notes(summary: Sequence[Row], target: float) -> list[str]:
-    """Who reaches the target first under each conditions, and by how much; a line each."""
-    firsts = first_to_target(summary)
-    notes = []
-    for profile in dict.fromkeys(row["profile"] for row in summary):
-        if profile not in firsts:
-            notes.append(f"{profile}: nobody reaches {target:.0%}")
-            continue
-        times = {row["strategy"]: row["time_to_target"] for row in summary
-                 if row["profile"] == profile}  # fmt: skip
-        first = firsts[profile]
-        others = [
-            f"{name} takes {time / times[first]:.3g} × as long"
-            if time is not None and times[first]
-            else f"{name} never does"
-            for name, time in times.items()
-            if name != first
-        ]
-        behind = f" ({', '.join(others)})" if others else ""
-        notes.append(
-            f"{profile}: {first} reaches {target:.0%} first, "
-            f"after {_short(format_time(times[first]))}{behind}"
-        )
-    return notes
-
-
-def first_to_target(summary: Sequence[Row]) -> dict[str, str]:
-    """The strategy that reached the target first, by conditions; missing where none did."""
-    firsts: dict[str, Row] = {}
-    for row in summary:
-        if row["time_to_target"] is None:
-            continue
-        held = firsts.get(row["profile"])
-        if held is None or row["time_to_target"] < held["time_to_target"]:
-            firsts[row["profile"]] = row
-    return {profile: row["strategy"] for profile, row in firsts.items()}
 
 
 def plain_table(title: str | None) -> Table:

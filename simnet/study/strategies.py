@@ -228,7 +228,7 @@ class Sparta:
         chosen[torch.randperm(len(chosen), generator=self._choice)[: self._count]] = True
         masks = [
             part.view_as(own)
-            for part, own in zip(chosen.split(self._sizes), self._parameters, strict=True)
+            for part, own in zip(torch.split(chosen, self._sizes), self._parameters, strict=True)
         ]
         values = [own[mask] for own, mask in zip(self._parameters, masks, strict=True)]
         self._average([each for each in values if each.numel()])

@@ -21,6 +21,7 @@ import torch
 from simnet.network import Network
 from simnet.ranks.algorithms import chosen_algorithms
 from simnet.ranks.placing import place
+from simnet.study.compare import AS_GIVEN
 from simnet.study.curves import Curve, Learned, curve_on, learn, reference_network
 from simnet.study.strategies import STRATEGIES, MakeStrategy
 from simnet.study.train_program import Settings
@@ -129,7 +130,7 @@ def run_study(
     *,
     strategies: Sequence[str] | Mapping[str, MakeStrategy] = tuple(STRATEGIES),
     topologies: Sequence[str] | Mapping[str, nx.Graph[Any]] = tuple(TOPOLOGIES),
-    profiles: Sequence[str] = PROFILES,
+    profiles: Sequence[str | None] = PROFILES,
     ranks: int = 4,
     rounds: int = 15,
     local_steps: int = 10,
@@ -150,8 +151,8 @@ def run_study(
         (see `simnet.study.strategies`).
     topologies : sequence of {"ring", "star", "fully_connected"}, or mapping of str to graph
         How the hosts are joined; what a graph leaves open is drawn from the profile.
-    profiles : sequence of str
-        Network conditions, names of `simnet.conditions.PROFILES`.
+    profiles : sequence of str or None
+        Network conditions, names of `simnet.conditions.PROFILES`; None where graphs say all.
     ranks : int
         How many train.
     rounds, local_steps : int
@@ -195,14 +196,9 @@ def run_study(
     learned = _learn_all(makers, settings, ranks, tell)
     rows: list[Row] = []
     summary: list[Summary] = []
-    for (topology, profile), net in networks.items():
-        for strategy, training in learned.items():
-            curve = curve_on(net, training, algorithm, seed)
-            tell(f"replaying on {topology}, {profile}: {strategy}")
-            where = {"strategy": strategy, "topology": topology, "profile": profile}
-            points = _rows(curve, training, settings, where)
-            rows += points
-            summary.append(_summary(points, curve, settings, target))
+    for points, curve in _replay_all(learned, networks, settings, algorithm, tell):
+        rows += points
+        summary.append(_summary(points, curve, settings, target))
     return TrainStudy(
         rows=tuple(rows),
         summary=tuple(summary),
@@ -244,11 +240,11 @@ def _graphs(
 
 
 def _networks(
-    graphs: Mapping[str, nx.Graph[Any]], profiles: Sequence[str], ranks: int, seed: int
+    graphs: Mapping[str, nx.Graph[Any]], profiles: Sequence[str | None], ranks: int, seed: int
 ) -> dict[tuple[str, str], Network]:
     """By topology and profile; all have hosts enough."""
     networks = {
-        (topology, profile): Network(graph, profile=profile, seed=seed)
+        (topology, profile or AS_GIVEN): Network(graph, profile=profile, seed=seed)
         for topology, graph in graphs.items()
         for profile in profiles
     }
@@ -282,6 +278,22 @@ def _learn_all(
             label = f"training {number} of {len(makers)}: {name}"
             learned[name] = learn(make, settings, net, ranks, partial(tell, label))
     return learned
+
+
+def _replay_all(
+    learned: Mapping[str, Learned],
+    networks: Mapping[tuple[str, str], Network],
+    settings: Settings,
+    algorithm: str,
+    tell: Callable[[str], None],
+) -> Iterator[tuple[list[Row], Curve]]:
+    """Every training on every network."""
+    for (topology, profile), net in networks.items():
+        for strategy, training in learned.items():
+            curve = curve_on(net, training, algorithm, settings.seed)
+            where = {"strategy": strategy, "topology": topology, "profile": profile}
+            yield _rows(curve, training, settings, where), curve
+            tell(f"replaying on {topology}, {profile}: {strategy}")
 
 
 def _rows(
