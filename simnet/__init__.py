@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from simnet.distributed.charging import compute
     from simnet.distributed.kinds import processes, threads
     from simnet.distributed.launch import run
+    from simnet.engine.models import kernel
     from simnet.guide import NetworkTopology
     from simnet.network import Network
     from simnet.ranks.api import now, step
@@ -34,6 +35,7 @@ _HOME = {
     "Trace": "simnet.workload.trace",
     "compute": "simnet.distributed.charging",
     "flows": "simnet.collectives",
+    "kernel": "simnet.engine.models",
     "now": "simnet.ranks.api",
     "processes": "simnet.distributed.kinds",
     "replay": "simnet.workload.replay",
@@ -55,6 +57,7 @@ __all__ = [
     "collectives",
     "compute",
     "flows",
+    "kernel",
     "now",
     "processes",
     "replay",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import Any
 
 import simpy
@@ -20,6 +21,24 @@ class Clock(simpy.Environment):
     ``env.timeout(delay)`` adds the delay to the present time; `at` takes the instant itself, so
     that a time computed elsewhere is reached to the bit and never summed up step by step.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._elsewhere: list[Callable[[], float]] = []
+
+    def heed(self, earliest: Callable[[], float]) -> None:
+        """Heed instants that are not on the clock yet but will be.
+
+        Parameters
+        ----------
+        earliest : callable
+            Returns the earliest instant, seconds, at which its owner may act of itself.
+        """
+        self._elsewhere.append(earliest)
+
+    def horizon(self) -> float:
+        """The earliest instant at which anything but the present event can happen, seconds."""
+        return min([float(self.peek()), *(earliest() for earliest in self._elsewhere)])
 
     def at(self, time: float, value: Any = None, *, priority: EventPriority = NORMAL) -> Event:
         """An event that triggers at `time`.

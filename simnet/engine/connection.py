@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from simnet.engine.job import Job
+from simnet.engine.job import ListedJob
 from simnet.network import Network
 from simnet.transport import Round, Transport
 
@@ -39,7 +39,7 @@ class Connection:
         self._key = (seed, src, dst, channel & 0xFFFFFFFF)
         self._jitter_rng = self._stream(JITTER_STREAM) if self._jitter.any() else None
         self._loss_rng: np.random.Generator | None = None
-        self._queue: deque[tuple[Job, int]] = deque()
+        self._queue: deque[tuple[ListedJob, int]] = deque()
         self.started = 0
 
     def _stream(self, purpose: int) -> np.random.Generator:
@@ -67,11 +67,11 @@ class Connection:
             raise ValueError(f"transport {transport.name!r}: planned no round for {size} bytes")
         return rounds
 
-    def push(self, job: Job, transfer: int) -> None:
+    def push(self, job: ListedJob, transfer: int) -> None:
         """Queue a transfer that is ready."""
         self._queue.append((job, transfer))
 
-    def pop(self) -> tuple[Job, int] | None:
+    def pop(self) -> tuple[ListedJob, int] | None:
         """The next transfer that may start now, if there is one."""
         if not self._queue:
             return None

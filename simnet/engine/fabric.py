@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from functools import total_ordering
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import simpy
@@ -64,6 +65,17 @@ class NetworkModel(Protocol):
         """Carry out everything that happens at `time` = `next_time()`, as one batch."""
 
 
+@runtime_checkable
+class RunsAhead(NetworkModel, Protocol):
+    """A model that can carry out many instants at a time, as long as nobody outside would act."""
+
+    def run(self, time: float, horizon: float) -> Sequence[Departure]:
+        """Carry out `time`, then all before `horizon` until a rank leaves.
+
+        Every instant is a batch of its own, as with `advance`; who leaves, leaves at one instant.
+        """
+
+
 class Operation:
     """A piece of work on the clock.
 
@@ -91,8 +103,7 @@ class Operation:
         self.work = work
         self.job = job
         self.announced: set[int] = set()
-        after = min(job.program.release, default=float("inf"))
-        self.start = float(fabric.env.now + after)
+        self.start = float(fabric.env.now + job.program.first_release)
         self.plan = plan
         self.left: Mapping[int, simpy.Event] = {
             rank: fabric.env.event() for rank in job.program.ranks
@@ -123,14 +134,21 @@ class Fabric:
         The network.
     model : NetworkModel
         What moves the bytes.
+    ahead : bool
+        Let a model that can (`RunsAhead`) go on by itself up to the clock's horizon. Only where
+        everything that may call the fabric stands on the clock or is heeded by it (`Clock.heed`).
     """
 
-    def __init__(self, env: Clock, net: Network, model: NetworkModel) -> None:
+    def __init__(
+        self, env: Clock, net: Network, model: NetworkModel, *, ahead: bool = False
+    ) -> None:
         self.env = env
         self.net = net
         self.model = model
         self.operations: list[Operation] = []
         self._operation_of: dict[int, Operation] = {}
+        self._ahead = model if ahead and isinstance(model, RunsAhead) else None
+        self._held: Sequence[Departure] = ()
         self._programs: dict[Collective, tuple[Plan, Program]] = {}
         self._wake: simpy.Event | None = None
         self._wake_time = float("inf")
@@ -150,7 +168,7 @@ class Fabric:
             chosen, program = None, compile_flows(work, self.net.num_ranks)
         else:
             chosen, program = self._program(work)
-        order = (sequence, *_content(program))
+        order = (sequence, _Content(program))
         job = self.model.post(program, self.env.now, order=order)
         operation = Operation(self, work, job, chosen)
         self.operations.append(operation)
@@ -186,7 +204,7 @@ class Fabric:
         if rank in operation.announced:
             raise ValueError(f"rank {rank} has arrived in this operation already")
         operation.announced.add(rank)
-        if not operation.job.program.release:
+        if operation.job.program.releases is None:
             operation.start = min(operation.start, time)
         self.model.arrive(operation.job, rank, time)
         self._plan_wake()
@@ -202,7 +220,7 @@ class Fabric:
 
     def _plan_wake(self) -> None:
         """Keep exactly one valid wake-up on the clock, at the model's next instant."""
-        time = self.model.next_time()
+        time = self._held[0].time if self._held else self.model.next_time()
         if time == self._wake_time:
             return
         self._wake_time = time
@@ -216,7 +234,13 @@ class Fabric:
         if event is not self._wake:
             return
         time, self._wake_time = self._wake_time, float("inf")
-        departures = self.model.advance(time)
+        departures, self._held = self._held, ()
+        if not departures and self._ahead is not None:
+            departures = self._ahead.run(time, self.env.horizon())
+            if departures and departures[0].time > time:
+                departures, self._held = (), departures
+        elif not departures:
+            departures = self.model.advance(time)
         for departure in sorted(departures, key=lambda d: (d.rank, d.job.order, d.job.number)):
             operation = self._operation_of[departure.job.number]
             operation.left[departure.rank].succeed(departure.time)
@@ -225,7 +249,21 @@ class Fabric:
         self._plan_wake()
 
 
-def _content(program: Program) -> tuple[object, ...]:
+@total_ordering
+class _Content:
     """What orders two pieces of work that nobody has put in an order: what they send."""
-    columns = (program.size, program.src, program.dst, program.channel, program.num_deps)
-    return (len(program), program.in_flight, *columns, program.release)
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Content):
+            return NotImplemented
+        if self._program is other._program:
+            return True
+        return self._program.content == other._program.content
+
+    def __lt__(self, other: _Content) -> bool:
+        return self._program.content < other._program.content
+
+    __hash__ = None  # type: ignore[assignment]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from simnet.engine.connection import Connection
 from simnet.engine.fabric import Departure, Observer
 from simnet.engine.flow_table import FlowTable
-from simnet.engine.job import Job, Program
+from simnet.engine.job import Job, ListedJob, Program
 from simnet.network import Network
 from simnet.transport import Round, Transport
 
@@ -28,7 +28,7 @@ from simnet.transport import Round, Transport
 class Leg:
     """A started transfer: which of its rounds is on the wire."""
 
-    job: Job
+    job: ListedJob
     transfer: int
     connection: Connection
     rounds: tuple[Round, ...]
@@ -40,7 +40,7 @@ class Leg:
 class Arrival:
     """A rank enters a job."""
 
-    job: Job
+    job: ListedJob
     rank: int
 
 
@@ -48,7 +48,7 @@ class Arrival:
 class Release:
     """A transfer's own start time has come."""
 
-    job: Job
+    job: ListedJob
     transfer: int
 
 
@@ -84,7 +84,7 @@ class FluidModel:
         self._entries = 0
         self._jobs = 0
         self._connections: dict[tuple[int, int, int], Connection] = {}
-        self._ready: list[tuple[Job, int]] = []
+        self._ready: list[tuple[ListedJob, int]] = []
         self._freed: list[Connection] = []
         self._departures: list[Departure] = []
         self._link_bytes = np.zeros(net.num_links, dtype=np.int64)
@@ -93,7 +93,7 @@ class FluidModel:
 
     def post(self, program: Program, time: float, *, order: tuple[object, ...] = ()) -> Job:
         """Take up a piece of work; nothing of it moves before its ranks arrive."""
-        job = Job(program, self._jobs, order)
+        job = ListedJob(program, self._jobs, order)
         self._jobs += 1
         for transfer, after in enumerate(program.release):
             self._note(time + after, Release(job, transfer))
@@ -101,6 +101,7 @@ class FluidModel:
 
     def arrive(self, job: Job, rank: int, time: float) -> None:
         """Let a global rank enter a job at an instant that has not passed."""
+        assert isinstance(job, ListedJob)
         self._note(time, Arrival(job, rank))
 
     def carried(self, time: float) -> NDArray[np.int64]:
@@ -152,7 +153,7 @@ class FluidModel:
                 self._leave(what.job, what.rank, time)
         return due
 
-    def _make_ready(self, job: Job, transfers: list[int]) -> None:
+    def _make_ready(self, job: ListedJob, transfers: list[int]) -> None:
         self._ready.extend((job, transfer) for transfer in transfers)
 
     def _launch(self, time: float) -> None:
@@ -168,7 +169,7 @@ class FluidModel:
                 connection.started += 1
                 self._start(*head, connection, time)
 
-    def _queue(self, job: Job, transfer: int, time: float) -> None:
+    def _queue(self, job: ListedJob, transfer: int, time: float) -> None:
         program = job.program
         src, dst = program.src[transfer], program.dst[transfer]
         if src == dst:
@@ -192,7 +193,7 @@ class FluidModel:
 
     # One transfer
 
-    def _start(self, job: Job, transfer: int, connection: Connection, time: float) -> None:
+    def _start(self, job: ListedJob, transfer: int, connection: Connection, time: float) -> None:
         job.start[transfer] = time
         rounds = connection.rounds(self._transport, job.program.size[transfer])
         job.retransmitted[transfer] = sum(round_.size for round_ in rounds[1:])
@@ -236,19 +237,19 @@ class FluidModel:
             self._freed.append(leg.connection)
         self._ended(leg.job, leg.transfer, time)
 
-    def _ended(self, job: Job, transfer: int, time: float) -> None:
+    def _ended(self, job: ListedJob, transfer: int, time: float) -> None:
         self._make_ready(job, job.finish(transfer, time))
         self._leave(job, job.program.src[transfer], time)
         self._leave(job, job.program.dst[transfer], time)
         if self._observer is not None:
             self._observer.on_end(job, transfer, time)
 
-    def _leave(self, job: Job, rank: int, time: float) -> None:
+    def _leave(self, job: ListedJob, rank: int, time: float) -> None:
         if job.leave(rank, time):
             self._departures.append(Departure(job, rank, time))
 
 
-def _turn(item: tuple[Job, int]) -> tuple[object, ...]:
+def _turn(item: tuple[ListedJob, int]) -> tuple[object, ...]:
     """Who goes first of those that become ready at one instant: never who was posted first."""
     job, transfer = item
     size = 0 if job.program.in_flight else job.program.size[transfer]

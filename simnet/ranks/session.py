@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from simnet.engine import Clock, Fabric, FluidModel
+from simnet.engine import Clock, Fabric, make_model
 from simnet.network import Network
 from simnet.ranks.algorithms import Algorithm
 from simnet.ranks.data import MakeExchange
@@ -58,7 +58,7 @@ class Session:
     def __init__(self, conditions: Conditions, make_exchange: MakeExchange) -> None:
         self.conditions = conditions
         self.clock = Clock()
-        model = FluidModel(conditions.net, conditions.transport, conditions.seed)
+        model = make_model(conditions.net, conditions.transport, conditions.seed)
         self.fabric = Fabric(self.clock, conditions.net, model)
         self.hub = Hub(self.fabric, conditions.hosts, conditions.algorithms, make_exchange)
         self.polls = Polls(self.clock)

@@ -131,7 +131,7 @@ class WorkResult:
     @property
     def retransmitted_bytes(self) -> int:
         """Payload that was sent again."""
-        return sum(self.job.retransmitted)
+        return self.job.retransmitted_bytes
 
     @cached_property
     def bound(self) -> Bound | None:
@@ -274,8 +274,8 @@ class Result:
     @cached_property
     def finish_times(self) -> NDArray[np.float64]:
         """When each flow finished, absolute seconds, all flows in the order given."""
-        ends = [work.job.end for work in self.works if isinstance(work.work, Flows)]
-        times = np.array([end for work in ends for end in work], dtype=np.float64)
+        ends = [work.job.ends for work in self.works if isinstance(work.work, Flows)]
+        times = np.concatenate([np.empty(0), *ends])
         times.flags.writeable = False
         return times
 

@@ -1,0 +1,76 @@
+"""Which network model a run gets: the compiled kernel, or the reference that defines it."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+from simnet.engine.fabric import NetworkModel, Observer
+from simnet.engine.kernel import KernelModel, load_core
+from simnet.engine.reference import FluidModel
+from simnet.network import Network
+from simnet.transport import Transport
+
+ENGINES = ("auto", "kernel", "reference")
+
+
+@functools.cache
+def kernel() -> str:
+    """Which engine serves by default: "kernel" where it was compiled, else "reference"."""
+    try:
+        load_core()
+    except ImportError:
+        return FluidModel.name
+    return KernelModel.name
+
+
+def make_model(
+    net: Network,
+    transport: Transport,
+    seed: int,
+    *,
+    engine: str = "auto",
+    observer: Observer | None = None,
+) -> NetworkModel:
+    """Make the network model of a run.
+
+    Parameters
+    ----------
+    net, transport, seed
+        What it simulates.
+    engine : {"auto", "kernel", "reference"}
+        "auto" is the kernel where it was compiled and nothing is observed.
+    observer : Observer, optional
+        Told of transfers and rates as they happen; only the reference does.
+
+    Raises
+    ------
+    ValueError
+        For another engine, or the kernel with an observer.
+    RuntimeError
+        For the kernel where it was not compiled.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine={engine!r}: one of {', '.join(map(repr, ENGINES))}")
+    if engine == "kernel":
+        if observer is not None:
+            raise ValueError("engine='kernel' tells no observer: write 'auto' or 'reference'")
+        if kernel() != "kernel":
+            raise RuntimeError("engine='kernel' was not compiled when simnet was installed")
+        return KernelModel(net, transport, seed)
+    if engine == "auto" and observer is None:
+        if kernel() == "kernel":
+            return KernelModel(net, transport, seed)
+        _say_slow()
+    return FluidModel(net, transport, seed, observer)
+
+
+@functools.cache
+def _say_slow() -> None:
+    """Say once that the slow twin serves."""
+    warnings.warn(
+        "simnet's kernel was not compiled when it was installed (no C++ compiler?); the Python "
+        "reference gives the same times, a hundred times slower",
+        RuntimeWarning,
+        stacklevel=4,
+    )
