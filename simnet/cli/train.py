@@ -68,7 +68,11 @@ def train_command(
     ] = 16,
     bucket: Annotated[
         str,
-        typer.Option("--bucket", metavar="HOW", help="fused: one buffer; as-issued: per tensor."),
+        typer.Option(
+            "--bucket",
+            metavar="HOW",
+            help="fused: one buffer; as-issued: per tensor, slower to replay.",
+        ),
     ] = "fused",
     algorithm: Annotated[
         str, typer.Option("--algorithm", "-a", metavar="NAME", help="Of the all-reduces.")
