@@ -68,4 +68,5 @@ def layers_of(offsets: IntArray, deps: IntArray) -> list[IntArray] | None:
 def _ranges(begins: IntArray, counts: IntArray) -> IntArray:
     """begins[0], begins[0] + 1, … for counts[0] numbers, then those of the next, in one array."""
     steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(begins, counts) + steps
+    flat: IntArray = np.repeat(begins, counts) + steps
+    return flat

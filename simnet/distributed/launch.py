@@ -16,7 +16,7 @@ from simnet.seeds import checked_seed
 from simnet.transport import Transport, choose_transport
 from simnet.units import parse_size, parse_time
 from simnet.workload.compute import ComputeModel
-from simnet.workload.run import Run
+from simnet.workload.run import NOT_CHARGED, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Plan:
     @property
     def compute_name(self) -> str:
         """How computation is charged, in words."""
-        return "not charged" if self.compute is None else self.compute.name
+        return NOT_CHARGED if self.compute is None else self.compute.name
 
 
 def run(

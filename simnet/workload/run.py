@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+NOT_CHARGED = "not charged"
+"""How computation is charged where there is no model and the program charges none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationRecord:
     """One operation of a run.
@@ -168,6 +172,8 @@ def make_run(session: Session, compute: str, trace: Trace) -> Run:
         covered = hidden(member.tickets, account.exposed)
         idle = max(member.finish - account.compute - account.exposed, 0.0)
         spent.append((account.compute, account.exposed, covered, idle))
+    if compute == NOT_CHARGED and any(row[0] for row in spent):
+        compute = "as the program charges it"
     return Run(
         results=tuple(member.result for member in members),
         rank_times=frozen(np.array([member.finish for member in members])),
