@@ -37,9 +37,9 @@ def redirected(join: Callable[[dict[str, Any]], None]) -> Iterator[None]:
 
     with ExitStack() as undo:
         for function, make in (
-            (dist.init_process_group, lambda original: _init(original, join)),
-            (dist.monitored_barrier, _monitored_barrier),
-            (dist.split_group, _split_group),
+            (C10D.init_process_group, lambda original: _init(original, join)),
+            (C10D.monitored_barrier, _monitored_barrier),
+            (C10D.split_group, _split_group),
         ):
             undo.enter_context(replaced(function, make))
         for holder, name, make in (

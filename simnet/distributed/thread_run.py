@@ -17,7 +17,7 @@ from simnet.distributed.threads import ThreadDriver, ThreadSeat
 from simnet.distributed.virtual_time import virtual_time
 from simnet.distributed.watchdog import Watchdog
 from simnet.distributed.world import default_group, one_run, rank_worlds
-from simnet.ranks.data import NoData
+from simnet.ranks.data import no_data
 from simnet.ranks.member import Member
 from simnet.ranks.seat import Seat
 from simnet.ranks.session import Session
@@ -29,7 +29,7 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
     """Carry out `simnet.run` with ranks as threads."""
     assert isinstance(plan.kind, Threads)
     moves_data = plan.kind.data
-    session = Session(plan.conditions, make_exchange if moves_data else NoData)
+    session = Session(plan.conditions, make_exchange if moves_data else no_data)
     progress = Progress(session, quiet=plan.quiet)
     watchdog = Watchdog(plan.watchdog, progress.show)
     count, seed = plan.num_ranks, plan.conditions.seed

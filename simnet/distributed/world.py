@@ -149,7 +149,7 @@ def default_group(worlds: Worlds, seat: Seat) -> Iterator[None]:
 
 def init(seat: Seat, **given: Any) -> None:
     """Make a rank's default process group."""
-    bare = inspect.unwrap(dist.init_process_group)
+    bare = inspect.unwrap(C10D.init_process_group)
     store = SimStore(seat)
     arguments = {"store": store, "rank": seat.number, "world_size": seat.world_size}
     if given.get("timeout") is not None:

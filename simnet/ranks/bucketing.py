@@ -28,7 +28,7 @@ class Bucket:
 
     def takes(self, call: Call) -> bool:
         """Whether a call goes into buckets at all."""
-        return call.kind in BUCKETED and not call.splits and call.size < self.limit
+        return call.kind in BUCKETED and not call.free and call.size < self.limit
 
     def is_of(self, call: Call) -> bool:
         """Whether what is in the bucket and a call may go together."""

@@ -73,6 +73,11 @@ class Call:
     free: bool = False
     where: str = ""
 
+    @property
+    def empty(self) -> bool:
+        """Whether it is a collective of no bytes: libraries return from it at once."""
+        return not self.size and self.kind not in (*PAIRED, "barrier") and not self.uneven
+
     def agrees(self, other: Call) -> bool:
         """Whether both can be parts of one operation."""
         return all(getattr(self, name) == getattr(other, name) for name in AGREED)
@@ -124,7 +129,7 @@ class Call:
         Parts that differ in size go as NCCL sends them, which has no uneven collectives: an
         all_gather as one broadcast a part, a reduce_scatter as one reduce a part.
         """
-        if self.free:
+        if self.free or self.empty:
             return ()
         if self.splits:
             kind = "broadcast" if self.kind == "all_gather" else "reduce"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -89,6 +90,8 @@ class Seat(ABC):
         self.bucket, self.moves_data = bucket, moves_data
         self._pending: dict[Any, Callable[[], None]] = {}
         self._watched: dict[Any, None] = {}
+        self.bytes: Counter[str] = Counter()
+        self._phase, self._is_free = "", False
         self._away_depth = 0
         self._counts_steps = False
 
@@ -131,6 +134,9 @@ class Seat(ABC):
             Called with the handle, in the rank's own thread, when the rank next waits or looks
             and the call is over.
         """
+        self.bytes[self._phase] += call.size
+        if self._is_free:
+            call = replace(call, free=True)
         with self.away():
             if self.bucket is not None:
                 return self._issue_bucketed(self.bucket, call, tensors, finish)
@@ -193,6 +199,27 @@ class Seat(ABC):
                 self._rest(Poll(interval=self.poll_interval))
             self._settle()
         return bool(handle.over)
+
+    @contextmanager
+    def phase(self, name: str, *, free: bool = False) -> Iterator[None]:
+        """What happens inside belongs to a phase; `bytes` counts its calls by it.
+
+        Calls of a free phase move their data and cost no time, and what the rank computes in it
+        is not charged; they still wait for the data.
+        """
+        before = self._phase, self._is_free
+        with self.away() if free else nullcontext():
+            self._enter_phase(name, free)
+            try:
+                yield
+            finally:
+                self._enter_phase(*before)
+
+    def _enter_phase(self, name: str, free: bool) -> None:
+        with self.away():
+            self.flush()
+        self._phase, self._is_free = name, free
+        self.note("phase", name)
 
     @property
     def watching(self) -> bool:

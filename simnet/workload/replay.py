@@ -10,7 +10,7 @@ from pathlib import Path
 from simnet.network import Network
 from simnet.ranks.algorithms import Algorithm, chosen_algorithms
 from simnet.ranks.call import Call
-from simnet.ranks.data import NoData
+from simnet.ranks.data import no_data
 from simnet.ranks.member import Member
 from simnet.ranks.placing import place
 from simnet.ranks.recorder import Entry
@@ -88,7 +88,7 @@ def replay(
         seed=header.seed if seed == RECORDED else checked_seed(seed),  # type: ignore[arg-type]
         algorithms={},
     )
-    session = Session(conditions, NoData)
+    session = Session(conditions, no_data)
     _warn(recording, session)
     drivers = [
         Player(entries, _rerouted(calls, algorithm), header.poll_interval)

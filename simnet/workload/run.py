@@ -188,8 +188,8 @@ def make_run(session: Session, compute: str, trace: Trace) -> Run:
 def _records(session: Session) -> Iterator[OperationRecord]:
     net = session.conditions.net
     for call, position, operations in session.hub.calls:
-        if call.free:
-            continue  # carried by a later one
+        if call.free or call.empty:
+            continue  # the network carries nothing for it
         ended = [_finish(each) for each in operations]
         plans = dict.fromkeys(each.plan.algorithm for each in operations if each.plan)
         yield OperationRecord(
