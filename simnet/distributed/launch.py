@@ -78,6 +78,7 @@ def run(
     seed: int | None = 0,
     algorithm: Algorithm | Mapping[str, Algorithm] = "auto",
     transport: str | Transport | None = None,
+    engine: str = "auto",
     compute: ComputeModel | None = None,
     bucket: int | str | None = None,
     virtual_time: bool = False,
@@ -113,6 +114,9 @@ def run(
         group) chooses for each operation of every kind. "auto" for kinds not named.
     transport : {"ideal", "retransmit"} or Transport, optional
         None is ideal where nothing is lost and retransmit where any link has loss.
+    engine : {"auto", "kernel", "reference"}
+        What computes the network's times: the compiled kernel where there is one, or the
+        reference that defines them.
     compute : compute model, optional
         `simnet.compute.Fixed`, `.Roofline` or `.Measured`; None charges nothing.
     bucket : int or str, optional
@@ -162,6 +166,7 @@ def run(
         seed=seed,
         algorithm=algorithm,
         transport=transport,
+        engine=engine,
         compute=compute,
         bucket=bucket,
         virtual_time=virtual_time,
@@ -180,6 +185,7 @@ def make_plan(
     seed: int | None = 0,
     algorithm: Algorithm | Mapping[str, Algorithm] = "auto",
     transport: str | Transport | None = None,
+    engine: str = "auto",
     compute: ComputeModel | None = None,
     bucket: int | str | None = None,
     virtual_time: bool = False,
@@ -194,6 +200,7 @@ def make_plan(
         transport=choose_transport(transport, lossy=net.is_lossy),
         seed=checked_seed(seed),
         algorithms=chosen_algorithms(algorithm),
+        engine=engine,
     )
     return Plan(
         conditions=conditions,

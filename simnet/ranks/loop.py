@@ -12,7 +12,7 @@ from simnet.ranks.polls import Polls
 from simnet.ranks.turns import Turns
 
 INFINITY = float("inf")
-PATIENCE_S = 1.4  # wall time for all ranks to end
+PATIENCE_S = 1.0  # wall time for all ranks to end
 
 
 def run_members(

@@ -38,6 +38,7 @@ def replay(
     seed: int | str | None = RECORDED,
     algorithm: Algorithm | Mapping[str, Algorithm] | None = None,
     transport: str | Transport | None = None,
+    engine: str = "auto",
 ) -> Run:
     """Run a recording on a network.
 
@@ -58,6 +59,8 @@ def replay(
         As for `simnet.run`, in place of what was recorded for the kinds named.
     transport : {"ideal", "retransmit"} or Transport, optional
         None is ideal where nothing is lost and retransmit where any link has loss.
+    engine : {"auto", "kernel", "reference"}
+        What computes the network's times; see `simnet.run`.
 
     Returns
     -------
@@ -87,6 +90,7 @@ def replay(
         transport=choose_transport(transport, lossy=net.is_lossy),
         seed=header.seed if seed == RECORDED else checked_seed(seed),  # type: ignore[arg-type]
         algorithms={},
+        engine=engine,
     )
     session = Session(conditions, no_data)
     _warn(recording, session)

@@ -92,6 +92,24 @@ def test_a_function_chooses_for_each_operation():
     assert simnet.replay(run.trace, STAR).operations == run.operations
 
 
+# Engines
+
+
+def test_the_engine_is_chosen_and_recorded_and_replay_warns_of_another():
+    reference = simnet.run(averaged, STAR, engine="reference", quiet=True)
+    assert reference.trace.header.engine == reference.network.engine == "reference"
+    default = simnet.run(averaged, STAR, quiet=True)
+    assert default.network.engine == simnet.kernel()
+    assert default.rank_times.tolist() == pytest.approx(reference.rank_times.tolist(), rel=1e-9)
+    if simnet.kernel() == "kernel":
+        with pytest.warns(UserWarning, match="recorded by the engine 'reference'"):
+            simnet.replay(reference.trace, STAR)
+    same = simnet.replay(reference.trace, STAR, engine="reference")
+    assert same.rank_times.tolist() == reference.rank_times.tolist()
+    with pytest.raises(ValueError, match=r"^engine='fast': one of"):
+        simnet.run(averaged, STAR, engine="fast")
+
+
 # Hosts
 
 
