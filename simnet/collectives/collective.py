@@ -174,6 +174,10 @@ class Collective:
             return
         if not self.ranks:
             raise ValueError(f"{self.kind}: ranks is empty; a group has at least one rank")
+        # One look at all of them; who is at fault is found out below.
+        if set(map(type, self.ranks)) == {int} and min(self.ranks) >= 0:
+            if len(set(self.ranks)) == len(self.ranks):
+                return
         seen: set[int] = set()
         for rank in self.ranks:
             check_count(self.kind, "rank", rank, least=0)
@@ -337,7 +341,9 @@ def _spread(column: Any, count: int) -> Any:
 
 def check_count(where: str, name: str, value: object, *, least: int) -> None:
     """Raise TypeError or ValueError unless `value` is a whole number >= `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if type(value) is not int and (
+        isinstance(value, bool) or not isinstance(value, int | np.integer)
+    ):
         raise TypeError(f"{where}: {name} must be a whole number, not {value!r}")
     if value < least:
         raise ValueError(f"{where}: {name} is {value}; must be at least {least}")

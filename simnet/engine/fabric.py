@@ -211,12 +211,15 @@ class Fabric:
 
     def _program(self, work: Collective) -> tuple[Plan, Program]:
         """Plan and expand a collective, once for all that differ in arrival only."""
-        key = replace(work, start=0.0, arrivals=None)
-        if key not in self._programs:
+        key = work
+        if work.start or work.arrivals is not None:
+            key = replace(work, start=0.0, arrivals=None)
+        found = self._programs.get(key)
+        if found is None:
             chosen = plan(key, self.net)
             ranks = key.ranks if key.ranks is not None else tuple(range(self.net.num_ranks))
-            self._programs[key] = (chosen, compile_schedule(chosen.schedule, ranks))
-        return self._programs[key]
+            found = self._programs[key] = (chosen, compile_schedule(chosen.schedule, ranks))
+        return found
 
     def _plan_wake(self) -> None:
         """Keep exactly one valid wake-up on the clock, at the model's next instant."""
@@ -241,12 +244,18 @@ class Fabric:
                 departures, self._held = (), departures
         elif not departures:
             departures = self.model.advance(time)
-        for departure in sorted(departures, key=lambda d: (d.rank, d.job.order, d.job.number)):
-            operation = self._operation_of[departure.job.number]
-            operation.left[departure.rank].succeed(departure.time)
-            if departure.job.done and not operation.done.triggered:
-                operation.done.succeed(departure.time)
+        for job, rank, time in sorted(departures, key=_turn):
+            operation = self._operation_of[job.number]
+            operation.left[rank].succeed(time)
+            if job.done and not operation.done.triggered:
+                operation.done.succeed(time)
         self._plan_wake()
+
+
+def _turn(departure: Departure) -> tuple[object, ...]:
+    """Whose rank goes on first of those that leave at one instant."""
+    job, rank, _ = departure
+    return (rank, job.order, job.number)
 
 
 @total_ordering

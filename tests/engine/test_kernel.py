@@ -16,7 +16,7 @@ from simnet.transport import Ideal, Retransmit, Round
 pytestmark = pytest.mark.skipif(simnet.kernel() != "kernel", reason="the kernel was not compiled")
 
 RTOL = 1e-9
-CASES, CASES_A_TEST = 2400, 50  # some cannot run: 2,000 and more do
+CASES, CASES_A_TEST = 2000, 50
 
 
 def equal(net, works, **options):
@@ -36,25 +36,12 @@ def equal(net, works, **options):
 
 @pytest.mark.parametrize("first", range(0, CASES, CASES_A_TEST))
 def test_equals_the_reference(first):
-    compared = 0
     for seed in range(first, first + CASES_A_TEST):
         net, works = wild_case(seed)
-        if not all(fits(work, net) for work in works):
-            continue
-        compared += 1
         try:
             equal(net, works, seed=seed)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from None
-    assert compared > CASES_A_TEST // 2
-
-
-def fits(work, net):
-    """Whether the algorithm runs over so many ranks in such segments."""
-    try:
-        return isinstance(work, collectives.Flows) or collectives.plan(work, net)
-    except ValueError:
-        return False
 
 
 TOPOLOGIES = {

@@ -11,10 +11,12 @@ namespace {
 
 // Relative: loads and rates that differ by less are equal.
 constexpr double TOLERANCE = 1e-12;
+// Relative: how far below its bound a link's potential load is sure never to bind.
+constexpr double BINDING = 1e-9;
 // Relative: a rate that moves by less stays as it is.
 constexpr double SAME = 4e-16;
-// Rounds of expansion after which whole saturated neighbourhoods join, then whole components.
-constexpr int PATIENCE = 3, MORE_PATIENCE = 12;
+// Rounds of expansion after which everything that is connected joins.
+constexpr int PATIENCE = 12;
 // Changes of a link's load after which it is summed anew.
 constexpr uint32_t REFRESH = 1024;
 
@@ -27,7 +29,8 @@ struct Later {
 
 }  // namespace
 
-Fair::Fair(std::vector<double> capacity) : links_(capacity.size()) {
+Fair::Fair(std::vector<double> capacity)
+    : links_(capacity.size()), fillings_(capacity.size()) {
   for (size_t link = 0; link < capacity.size(); ++link) {
     if (!(capacity[link] > 0.0)) {
       throw std::invalid_argument("capacity[" + std::to_string(link) + "] is not above 0");
@@ -48,31 +51,58 @@ uint32_t Fair::route_class(const int64_t* route, size_t hops) {
   }
   const auto range = by_hash_.equal_range(hash);
   for (auto it = range.first; it != range.second; ++it) {
-    const Class& one = classes_[it->second];
-    if (one.hops != hops) continue;
-    bool same = true;
-    for (size_t hop = 0; hop < hops && same; ++hop) {
-      same = route_links_[one.begin + hop] == static_cast<uint32_t>(route[hop]);
+    const Route& known = routes_[it->second];
+    if (known.hops == hops &&
+        std::equal(route, route + hops, &route_links_[known.begin],
+                   [](int64_t a, uint32_t b) { return static_cast<uint32_t>(a) == b; })) {
+      return it->second;
     }
-    if (same) return it->second;
   }
-  const uint32_t id = static_cast<uint32_t>(classes_.size());
-  Class one;
-  one.begin = static_cast<uint32_t>(route_links_.size());
-  one.hops = static_cast<uint32_t>(hops);
   for (size_t hop = 0; hop < hops; ++hop) {
-    for (size_t before = 0; before < hop; ++before) {
-      if (route[before] == route[hop]) {
-        throw std::invalid_argument("route crosses link " + std::to_string(route[hop]) + " twice");
-      }
+    if (std::find(route, route + hop, route[hop]) != route + hop) {
+      throw std::invalid_argument("route crosses link " + std::to_string(route[hop]) + " twice");
     }
+  }
+  const uint32_t number = static_cast<uint32_t>(routes_.size());
+  routes_.push_back({static_cast<uint32_t>(route_links_.size()), static_cast<uint32_t>(hops),
+                     NONE, 0});
+  for (size_t hop = 0; hop < hops; ++hop) {
     route_links_.push_back(static_cast<uint32_t>(route[hop]));
   }
-  user_place_.resize(route_links_.size(), NONE);
-  classes_.push_back(one);
-  finishes_.grow(classes_.capacity());
-  by_hash_.emplace(hash, id);
-  return id;
+  if (hops > stride_) widen(static_cast<uint32_t>(hops));
+  by_hash_.emplace(hash, number);
+  return number;
+}
+
+// Make room for longer routes in every slot.
+void Fair::widen(uint32_t hops) {
+  std::vector<uint32_t> links(classes_.size() * hops), places(classes_.size() * hops);
+  for (size_t slot = 0; slot < classes_.size(); ++slot) {
+    std::copy_n(slot_links_.begin() + slot * stride_, stride_, links.begin() + slot * hops);
+    std::copy_n(slot_places_.begin() + slot * stride_, stride_, places.begin() + slot * hops);
+  }
+  slot_links_.swap(links);
+  slot_places_.swap(places);
+  stride_ = hops;
+}
+
+uint32_t Fair::new_slot(uint32_t number) {
+  if (free_slots_.empty()) {
+    free_slots_.push_back(static_cast<uint32_t>(classes_.size()));
+    classes_.emplace_back();
+    slot_links_.resize(classes_.size() * stride_);
+    slot_places_.resize(classes_.size() * stride_);
+    finishes_.grow(classes_.size());
+  }
+  const uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  Route& route = routes_[number];
+  route.slot = slot;
+  Class& one = classes_[slot];
+  one.route = number;
+  one.hops = route.hops;
+  std::copy_n(route_links_.begin() + route.begin, route.hops, links_of(slot));
+  return slot;
 }
 
 // Flows of a class
@@ -124,67 +154,73 @@ void Fair::sync(Class& one, double time) {
   }
 }
 
-void Fair::mark_changed(uint32_t route) {
-  Class& one = classes_[route];
+void Fair::mark_changed(uint32_t slot) {
+  Class& one = classes_[slot];
   if (!one.changed) {
     one.changed = true;
-    changed_.push_back(route);
+    changed_.push_back(slot);
   }
 }
 
 void Fair::enter(uint32_t route, double size, uint32_t leg, double time) {
-  Class& one = classes_[route];
-  if (!one.count) {
-    one.served = 0.0;
-    one.rate = 0.0;
+  uint32_t slot = routes_[route].slot;
+  if (slot == NONE) {
+    slot = new_slot(route);
+    Class& one = classes_[slot];
+    one.served = one.rate = 0.0;
     one.since = time;
-    attach(route);
+    attach(slot);
   } else {
-    sync(one, time);
+    sync(classes_[slot], time);
   }
+  Class& one = classes_[slot];
   add_flow(one, {one.served + size, leg});
-  mark_changed(route);
+  mark_changed(slot);
 }
 
 void Fair::pop_finished(double time, std::vector<uint32_t>& legs) {
   while (finishes_.least() <= time) {
-    const uint32_t route = finishes_.top();
-    Class& one = classes_[route];
+    const uint32_t slot = finishes_.top();
+    Class& one = classes_[slot];
     // The head is due by its key; the others by the same sum.
     legs.push_back(pop_flow(one).leg);
     while (one.count && finish(one) <= time) legs.push_back(pop_flow(one).leg);
     if (one.count) {
-      finishes_.set(route, INF);
-      mark_changed(route);
+      finishes_.set(slot, INF);
+      mark_changed(slot);
     } else {
-      finishes_.remove(route);
-      detach(route);
+      finishes_.remove(slot);
+      detach(slot);
+      routes_[one.route].slot = NONE;
+      free_slots_.push_back(slot);
     }
   }
 }
 
 // Links and their users
 
-void Fair::attach(uint32_t route) {
-  const Class& one = classes_[route];
-  for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-    std::vector<User>& users = links_[route_links_[position]].users;
-    user_place_[position] = static_cast<uint32_t>(users.size());
-    users.push_back({route, position});
+void Fair::attach(uint32_t slot) {
+  const uint32_t* links = links_of(slot);
+  uint32_t* places = places_of(slot);
+  for (uint32_t hop = 0; hop < classes_[slot].hops; ++hop) {
+    std::vector<User>& users = links_[links[hop]].users;
+    places[hop] = static_cast<uint32_t>(users.size());
+    users.push_back({slot, hop});
   }
 }
 
-void Fair::detach(uint32_t route) {
-  Class& one = classes_[route];
-  for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-    const uint32_t at = route_links_[position];
+void Fair::detach(uint32_t slot) {
+  Class& one = classes_[slot];
+  const uint32_t* links = links_of(slot);
+  const uint32_t* places = places_of(slot);
+  for (uint32_t hop = 0; hop < one.hops; ++hop) {
+    const uint32_t at = links[hop];
     Link& link = links_[at];
-    const uint32_t place = user_place_[position];
     const User last = link.users.back();
     link.users.pop_back();
-    if (last.position != position) {
-      link.users[place] = last;
-      user_place_[last.position] = place;
+    if (last.slot != slot) {
+      link.users[places[hop]] = last;
+      places_of(last.slot)[last.hop] = places[hop];
     }
     if (one.bottleneck == at) --link.members;
     if (link.users.empty()) {
@@ -204,7 +240,7 @@ void Fair::detach(uint32_t route) {
 
 void Fair::refresh_load(Link& link) {
   double load = 0.0;
-  for (const User& user : link.users) load += classes_[user.route].loaded;
+  for (const User& user : link.users) load += classes_[user.slot].loaded;
   link.load = link.capacity < INF ? load : 0.0;
   link.updates = 0;
 }
@@ -216,31 +252,26 @@ void Fair::settle(double time) {
   ++mark_;
   solving_.clear();
   touched_.clear();
-  for (const uint32_t route : changed_) {
-    Class& one = classes_[route];
+  for (const uint32_t slot : changed_) {
+    Class& one = classes_[slot];
+    if (!one.changed) continue;
     one.changed = false;
     if (!one.count) continue;
-    if (alone(one)) {
-      settle_alone(route, time);
+    if (alone(slot)) {
+      settle_alone(slot, time);
     } else {
-      join(route);
+      join(slot);
     }
   }
   changed_.clear();
-  const size_t newcomers = solving_.size();
-  for (size_t i = 0; i < newcomers; ++i) {
-    const Class& one = classes_[solving_[i]];
-    const uint32_t begin = one.begin, end = one.begin + one.hops;
-    for (uint32_t position = begin; position < end; ++position) {
-      join_members(route_links_[position]);
-    }
-  }
   for (const uint32_t at : dirty_) {
     links_[at].dirty = false;
     join_members(at);
   }
   dirty_.clear();
   if (solving_.empty()) return;
+  // A rate that changes disturbs every full link on its way, and so on.
+  join_closure();
   ++solves;
   for (int round = 0;; ++round) {
     ++expansions;
@@ -248,60 +279,59 @@ void Fair::settle(double time) {
     solve();
     find_violators();
     if (violators_.empty()) break;
-    for (const uint32_t route : violators_) join(route);
-    if (round >= MORE_PATIENCE) {
-      join_component();
-    } else if (round >= PATIENCE) {
-      join_closure();
-    }
+    for (const uint32_t slot : violators_) join(slot);
+    join_closure();
+    if (round >= PATIENCE) join_component();
   }
   commit(time);
 }
 
-bool Fair::alone(const Class& one) const {
-  for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-    if (links_[route_links_[position]].users.size() != 1) return false;
+bool Fair::alone(uint32_t slot) const {
+  const uint32_t* links = links_of(slot);
+  for (uint32_t hop = 0; hop < classes_[slot].hops; ++hop) {
+    if (links_[links[hop]].users.size() != 1) return false;
   }
   return true;
 }
 
-void Fair::settle_alone(uint32_t route, double time) {
-  Class& one = classes_[route];
+void Fair::settle_alone(uint32_t slot, double time) {
+  Class& one = classes_[slot];
+  const uint32_t* links = links_of(slot);
   double least = INF;
   uint32_t narrowest = NONE;
-  for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-    const Link& link = links_[route_links_[position]];
-    if (link.capacity < least) {
-      least = link.capacity;
-      narrowest = route_links_[position];
+  for (uint32_t hop = 0; hop < one.hops; ++hop) {
+    const double capacity = links_[links[hop]].capacity;
+    if (capacity < least) {
+      least = capacity;
+      narrowest = links[hop];
     }
   }
   const double rate = least / one.count;
   one.bottleneck = narrowest;
   one.loaded = one.count * rate;
-  for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-    Link& link = links_[route_links_[position]];
+  for (uint32_t hop = 0; hop < one.hops; ++hop) {
+    Link& link = links_[links[hop]];
     link.load = link.capacity < INF ? one.loaded : 0.0;
     link.level = rate;
-    link.members = route_links_[position] == narrowest ? 1 : 0;
+    link.members = links[hop] == narrowest ? 1 : 0;
   }
   set_rate(one, rate, time);
-  finishes_.set(route, finish(one));
+  finishes_.set(slot, finish(one));
 }
 
 // Make a class part of the solve: its rate is open again.
-void Fair::join(uint32_t route) {
-  Class& one = classes_[route];
+void Fair::join(uint32_t slot) {
+  Class& one = classes_[slot];
   if (one.mark == mark_) return;
   one.mark = mark_;
-  solving_.push_back(route);
-  for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-    const uint32_t at = route_links_[position];
-    Link& link = links_[at];
+  solving_.push_back(slot);
+  const uint32_t* links = links_of(slot);
+  for (uint32_t hop = 0; hop < one.hops; ++hop) {
+    Link& link = links_[links[hop]];
     if (link.mark != mark_) {
       link.mark = mark_;
       link.inside = 0;
-      touched_.push_back(at);
+      touched_.push_back(links[hop]);
     }
     ++link.inside;
     if (link.inside == link.users.size()) {
@@ -320,7 +350,7 @@ void Fair::join(uint32_t route) {
 void Fair::join_members(uint32_t at) {
   if (!links_[at].members) return;
   for (const User& user : links_[at].users) {
-    if (classes_[user.route].bottleneck == at) join(user.route);
+    if (classes_[user.slot].bottleneck == at) join(user.slot);
   }
 }
 
@@ -330,130 +360,158 @@ void Fair::join_closure() {
 
 void Fair::join_component() {
   for (size_t i = 0; i < touched_.size(); ++i) {
-    for (const User& user : links_[touched_[i]].users) join(user.route);
+    for (const User& user : links_[touched_[i]].users) join(user.slot);
   }
+}
+
+// Give every link of the solve what the classes outside leave, and choose those that may bind.
+void Fair::choose_narrow() {
+  for (const uint32_t at : touched_) {
+    const Link& link = links_[at];
+    fillings_[at] = {std::max(link.capacity - link.load, 0.0), 0.0, NONE};
+  }
+  for (const uint32_t slot : solving_) {
+    const Class& one = classes_[slot];
+    const uint32_t* links = links_of(slot);
+    double least = INF;
+    for (uint32_t hop = 0; hop < one.hops; ++hop) {
+      least = std::min(least, fillings_[links[hop]].residual);
+    }
+    for (uint32_t hop = 0; hop < one.hops; ++hop) fillings_[links[hop]].potential += least;
+  }
+  narrow_.clear();
+  uint32_t begin = 0;
+  for (const uint32_t at : touched_) {
+    Filling& filling = fillings_[at];
+    if (filling.potential < filling.residual * (1.0 - BINDING)) continue;
+    filling.narrow = static_cast<uint32_t>(narrow_.size());
+    narrow_.push_back({filling.residual, at, 0, 0, begin, begin, -1.0});
+    begin += links_[at].inside;
+  }
+  crossing_.resize(begin);
+}
+
+// List which classes cross which narrow links, both ways.
+void Fair::list_crossings() {
+  crossed_.clear();
+  crossed_begin_.clear();
+  for (uint32_t place = 0; place < solving_.size(); ++place) {
+    Class& one = classes_[solving_[place]];
+    one.next = -1.0;
+    crossed_begin_.push_back(static_cast<uint32_t>(crossed_.size()));
+    const uint32_t* links = links_of(solving_[place]);
+    for (uint32_t hop = 0; hop < one.hops; ++hop) {
+      const uint32_t at = fillings_[links[hop]].narrow;
+      if (at == NONE) continue;
+      Narrow& narrow = narrow_[at];
+      crossing_[narrow.end++] = place;
+      narrow.open += one.count;
+      crossed_.push_back(at);
+    }
+  }
+  crossed_begin_.push_back(static_cast<uint32_t>(crossed_.size()));
 }
 
 // Progressive filling of what the classes outside leave; see simnet/engine/maxmin.py.
 void Fair::solve() {
-  for (const uint32_t at : touched_) {
-    Link& link = links_[at];
-    link.residual = std::max(link.capacity - link.load, 0.0);
-    link.open = link.used = 0;
-    link.sum = link.top = 0.0;
-    link.held = -1.0;
-  }
-  for (const uint32_t route : solving_) {
-    Class& one = classes_[route];
-    one.next = -1.0;
-    for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-      links_[route_links_[position]].open += one.count;
-    }
-  }
+  choose_narrow();
+  list_crossings();
   levels_.clear();
-  for (const uint32_t at : touched_) {
-    levels_.push_back({links_[at].residual / static_cast<double>(links_[at].open), at});
+  for (uint32_t at = 0; at < narrow_.size(); ++at) {
+    levels_.append({narrow_[at].residual / narrow_[at].open, at});
   }
-  std::make_heap(levels_.begin(), levels_.end());
+  levels_.rebuild();
   double lowest = 0.0;
-  while (!levels_.empty()) {
+  size_t open = solving_.size();
+  while (open && !levels_.empty()) {
     // A key may lag behind its link's level, which only rises: look again before it counts.
     saturated_.clear();
-    bool found = false;
     while (!levels_.empty()) {
-      const Level least = levels_.front();
-      if (found && least.level > lowest) break;
-      Link& link = links_[least.link];
-      std::pop_heap(levels_.begin(), levels_.end());
-      levels_.pop_back();
-      if (!link.open) continue;
-      const double level = link.residual / static_cast<double>(link.open);
-      if (level > least.level && (found ? level > lowest : true)) {
-        levels_.push_back({level, least.link});
-        std::push_heap(levels_.begin(), levels_.end());
+      const Level least = levels_.top();
+      if (!saturated_.empty() && least.time > lowest) break;
+      const Narrow& narrow = narrow_[least.narrow];
+      if (!narrow.open) {
+        levels_.pop();
         continue;
       }
-      if (!found) {
-        lowest = std::max(lowest, level);
-        found = true;
+      const double level = narrow.residual / narrow.open;
+      if (level > least.time && (saturated_.empty() || level > lowest)) {
+        levels_.replace_top({level, least.narrow});
+        continue;
       }
-      saturated_.push_back(least.link);
+      levels_.pop();
+      if (saturated_.empty()) lowest = std::max(lowest, level);
+      saturated_.push_back(least.narrow);
     }
-    if (!found) break;
-    freeze(lowest);
+    open -= freeze(lowest);
   }
 }
 
-// Fix at `rate` every open class over a saturated link.
-void Fair::freeze(double rate) {
+// Fix at `rate` every open class over a saturated link; returns how many.
+size_t Fair::freeze(double rate) {
+  size_t fixed = 0;
   drawn_on_.clear();
   for (const uint32_t at : saturated_) {
-    for (const User& user : links_[at].users) {
-      Class& one = classes_[user.route];
-      if (one.mark != mark_ || one.next >= 0.0) continue;
+    Narrow& narrow = narrow_[at];
+    for (uint32_t i = narrow.begin; i < narrow.end; ++i) {
+      const uint32_t place = crossing_[i];
+      Class& one = classes_[solving_[place]];
+      if (one.next >= 0.0) continue;
       one.next = rate;
-      one.bottleneck = at;
-      links_[at].held = rate;
-      for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-        const uint32_t crossed = route_links_[position];
-        Link& link = links_[crossed];
-        if (!link.used) drawn_on_.push_back(crossed);
-        link.used += one.count;
+      one.bottleneck = narrow.link;
+      narrow.held = rate;
+      ++fixed;
+      for (uint32_t k = crossed_begin_[place]; k < crossed_begin_[place + 1]; ++k) {
+        Narrow& other = narrow_[crossed_[k]];
+        if (!other.used) drawn_on_.push_back(crossed_[k]);
+        other.used += one.count;
       }
     }
   }
   for (const uint32_t at : drawn_on_) {
-    Link& link = links_[at];
-    const double taken = static_cast<double>(link.used) * rate;
-    link.residual = link.capacity == INF ? INF : std::max(link.residual - taken, 0.0);
-    link.sum += taken;
-    link.top = rate;  // rates only rise
-    link.open -= link.used;
-    link.used = 0;
+    Narrow& narrow = narrow_[at];
+    // What has no bound keeps none: INF - INF is no number.
+    if (narrow.residual < INF) {
+      narrow.residual = std::max(narrow.residual - narrow.used * rate, 0.0);
+    }
+    narrow.open -= narrow.used;
+    narrow.used = 0;
   }
+  return fixed;
 }
 
-// Classes outside the solve that its outcome contradicts: they lost their bottleneck, or are
-// faster than a class that one of their links now holds down.
+// Classes outside the solve that are faster than one that a link of theirs now holds down. None
+// of them has lost its bottleneck: whoever is held down by a link of the solve is part of it.
 void Fair::find_violators() {
   violators_.clear();
-  for (const uint32_t at : touched_) {
-    const Link& link = links_[at];
-    if (link.inside == link.users.size()) continue;
-    if (link.members) {
-      const bool slack = link.load + link.sum < link.capacity * (1.0 - TOLERANCE);
-      if (slack || link.top > link.level * (1.0 + TOLERANCE)) {
-        for (const User& user : link.users) {
-          const Class& one = classes_[user.route];
-          if (one.mark != mark_ && one.bottleneck == at) violators_.push_back(user.route);
-        }
-      }
-    }
-    if (link.held >= 0.0) {
-      const double most = link.held * (1.0 + TOLERANCE);
-      for (const User& user : link.users) {
-        const Class& one = classes_[user.route];
-        if (one.mark != mark_ && one.rate > most) violators_.push_back(user.route);
+  for (const Narrow& narrow : narrow_) {
+    const Link& link = links_[narrow.link];
+    if (narrow.held < 0.0 || link.inside == link.users.size()) continue;
+    for (const User& user : link.users) {
+      const Class& one = classes_[user.slot];
+      if (one.mark != mark_ && one.rate > narrow.held * (1.0 + TOLERANCE)) {
+        violators_.push_back(user.slot);
       }
     }
   }
   if (violators_.empty()) return;
   // Bottlenecks found in this round are not final.
-  for (const uint32_t route : solving_) classes_[route].bottleneck = NONE;
+  for (const uint32_t slot : solving_) classes_[slot].bottleneck = NONE;
 }
 
 void Fair::commit(double time) {
   const bool most = solving_.size() > finishes_.size() / 8;
-  for (const uint32_t route : solving_) {
-    Class& one = classes_[route];
+  for (const uint32_t slot : solving_) {
+    Class& one = classes_[slot];
     if (one.bottleneck == NONE || !(one.next > 0.0)) {
-      throw std::runtime_error("no rate for route " + std::to_string(route) + " with " +
+      throw std::runtime_error("no rate for route " + std::to_string(one.route) + " with " +
                                std::to_string(one.count) + " flows at " + std::to_string(time) +
                                " s");
     }
     one.loaded = one.count * one.next;
-    for (uint32_t position = one.begin; position < one.begin + one.hops; ++position) {
-      Link& link = links_[route_links_[position]];
+    const uint32_t* links = links_of(slot);
+    for (uint32_t hop = 0; hop < one.hops; ++hop) {
+      Link& link = links_[links[hop]];
       if (link.capacity < INF) link.load += one.loaded;
       ++link.updates;
     }
@@ -462,9 +520,9 @@ void Fair::commit(double time) {
     bottleneck.level = one.next;
     set_rate(one, one.next, time);
     if (most) {
-      finishes_.set_later(route, finish(one));
+      finishes_.set_later(slot, finish(one));
     } else {
-      finishes_.set(route, finish(one));
+      finishes_.set(slot, finish(one));
     }
   }
   if (most) finishes_.rebuild();
@@ -485,9 +543,8 @@ double Fair::finish(const Class& one) const {
 
 std::vector<Fair::Active> Fair::active() const {
   std::vector<Active> found;
-  for (uint32_t route = 0; route < classes_.size(); ++route) {
-    const Class& one = classes_[route];
-    if (one.count) found.push_back({route, one.count, one.rate});
+  for (const Class& one : classes_) {
+    if (one.count) found.push_back({one.route, one.count, one.rate});
   }
   return found;
 }

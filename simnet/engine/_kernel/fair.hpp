@@ -34,15 +34,15 @@ class Fair {
   void settle(double time);
 
   // Count bytes that a route has carried.
-  void count_bytes(uint32_t route, int64_t bytes) { classes_[route].bytes += bytes; }
+  void count_bytes(uint32_t route, int64_t bytes) { routes_[route].bytes += bytes; }
 
-  // Add what every class has counted to `links`, and call `under_way(route, leg, left)` for each
+  // Add what every route has counted to `links`, and call `under_way(route, leg, left)` for each
   // active flow.
   template <class F>
   void carried(double time, int64_t* links, size_t num_links, F under_way) const;
 
-  size_t hops(uint32_t route) const { return classes_[route].hops; }
-  const uint32_t* links(uint32_t route) const { return &route_links_[classes_[route].begin]; }
+  size_t hops(uint32_t route) const { return routes_[route].hops; }
+  const uint32_t* links(uint32_t route) const { return &route_links_[routes_[route].begin]; }
   size_t num_links() const { return links_.size(); }
 
   // What the last solves cost, for tests and profiles: calls, rounds of expansion, classes.
@@ -60,19 +60,26 @@ class Fair {
     double tag;
     uint32_t leg;
   };
+  // A class on a link, and which of its hops the link is.
   struct User {
-    uint32_t route, position;
+    uint32_t slot, hop;
   };
+  struct Route {
+    uint32_t begin, hops;
+    uint32_t slot;  // of its class, NONE while no flow is on it
+    int64_t bytes;
+  };
+  // The flows over one route. Slots are used again, so that those in use lie close together.
   struct Class {
-    double rate = 0.0, served = 0.0, since = 0.0;
     double next = 0.0;    // the rate being solved for; negative while open
     double loaded = 0.0;  // what it adds to the load of each of its links
-    Flow only{0.0, 0};    // its flow, where there is just one
-    int64_t bytes = 0;
-    uint32_t begin = 0, hops = 0, count = 0;
-    uint32_t many = NONE;        // its heap of flows, where there are more
+    uint32_t count = 0, hops = 0;
     uint32_t bottleneck = NONE;  // the link that holds its rate down
     uint32_t mark = 0;           // of the solve that it is part of
+    double rate = 0.0, served = 0.0, since = 0.0;
+    Flow only{0.0, 0};     // its flow, where there is just one
+    uint32_t many = NONE;  // its heap of flows, where there are more
+    uint32_t route = NONE;
     bool changed = false;
   };
   struct Link {
@@ -82,34 +89,53 @@ class Fair {
     std::vector<User> users;
     uint32_t members = 0;  // classes that it holds down, but those being solved for
     uint32_t updates = 0;
+    uint32_t mark = 0;    // of the solve that it is touched by
+    uint32_t inside = 0;  // classes on it that are being solved for
     bool dirty = false;
-    // Of the solve under way:
-    uint32_t mark = 0, inside = 0;
-    double residual = 0.0, sum = 0.0, top = 0.0, held = 0.0;
-    uint64_t open = 0, used = 0;
+  };
+  // Of every link while rates are solved for.
+  struct Filling {
+    double residual = 0.0;   // bytes/s that the classes outside leave
+    double potential = 0.0;  // bytes/s that the classes on it could take if it were alone
+    uint32_t narrow = NONE;  // where it stands in `narrow_`, if it may bind
+  };
+  // A link that may bind, while rates are solved for.
+  struct Narrow {
+    double residual;       // bytes/s not given away yet
+    uint32_t link;
+    uint32_t open;         // flows on it without a rate
+    uint32_t used;         // flows on it that get one in this round
+    uint32_t begin, end;   // its classes, in `crossing_`
+    double held;           // the rate at which it holds down any of them, or negative
   };
   struct Level {
-    double level;
-    uint32_t link;
-    bool operator<(const Level& other) const { return level > other.level; }
+    double time;  // a level, under the name that the heap sorts by
+    uint32_t narrow;
   };
 
-  void attach(uint32_t route);
-  void detach(uint32_t route);
+  uint32_t new_slot(uint32_t route);
+  void widen(uint32_t hops);
+  uint32_t* links_of(uint32_t slot) { return &slot_links_[size_t{slot} * stride_]; }
+  const uint32_t* links_of(uint32_t slot) const { return &slot_links_[size_t{slot} * stride_]; }
+  uint32_t* places_of(uint32_t slot) { return &slot_places_[size_t{slot} * stride_]; }
+  void attach(uint32_t slot);
+  void detach(uint32_t slot);
   void sync(Class& one, double time);
   void add_flow(Class& one, Flow flow);
   Flow pop_flow(Class& one);
   const Flow& head(const Class& one) const;
-  void mark_changed(uint32_t route);
+  void mark_changed(uint32_t slot);
 
-  bool alone(const Class& one) const;
-  void settle_alone(uint32_t route, double time);
-  void join(uint32_t route);
+  bool alone(uint32_t slot) const;
+  void settle_alone(uint32_t slot, double time);
+  void join(uint32_t slot);
   void join_members(uint32_t link);
   void join_closure();
   void join_component();
   void solve();
-  void freeze(double rate);
+  void choose_narrow();
+  void list_crossings();
+  size_t freeze(double rate);
   void find_violators();
   void commit(double time);
   void set_rate(Class& one, double rate, double time);
@@ -117,9 +143,14 @@ class Fair {
   void refresh_load(Link& link);
 
   std::vector<Link> links_;
+  std::vector<Filling> fillings_;
+  std::vector<Route> routes_;
+  std::vector<uint32_t> route_links_;  // of every route, one after the other
   std::vector<Class> classes_;
-  std::vector<uint32_t> route_links_;  // links of every class, one after the other
-  std::vector<uint32_t> user_place_;   // where each of these stands among the link's users
+  std::vector<uint32_t> free_slots_;
+  size_t stride_ = 0;                  // most hops of any route
+  std::vector<uint32_t> slot_links_;   // of every class: its links
+  std::vector<uint32_t> slot_places_;  // and where it stands among the users of each
   std::unordered_multimap<uint64_t, uint32_t> by_hash_;
   std::vector<std::vector<Flow>> many_;
   std::vector<uint32_t> free_many_;
@@ -128,27 +159,31 @@ class Fair {
   std::vector<uint32_t> changed_, dirty_;
   uint32_t mark_ = 0;
   std::vector<uint32_t> solving_, touched_, violators_;
-  std::vector<Level> levels_;
+  TimeHeap<Level> levels_;
+  std::vector<Narrow> narrow_;
+  std::vector<uint32_t> crossing_;                // of each narrow link: places in `solving_`
+  std::vector<uint32_t> crossed_, crossed_begin_; // of each place: narrow links
   std::vector<uint32_t> saturated_, drawn_on_;
 };
 
 template <class F>
 void Fair::carried(double time, int64_t* links, size_t num_links, F under_way) const {
-  for (uint32_t route = 0; route < classes_.size(); ++route) {
-    const Class& one = classes_[route];
-    if (one.bytes) {
-      for (uint32_t hop = 0; hop < one.hops; ++hop) {
-        const uint32_t link = route_links_[one.begin + hop];
-        if (link < num_links) links[link] += one.bytes;
+  for (uint32_t number = 0; number < routes_.size(); ++number) {
+    const Route& route = routes_[number];
+    if (route.bytes) {
+      for (uint32_t hop = 0; hop < route.hops; ++hop) {
+        const uint32_t link = route_links_[route.begin + hop];
+        if (link < num_links) links[link] += route.bytes;
       }
     }
-    if (!one.count) continue;
+    if (route.slot == NONE) continue;
+    const Class& one = classes_[route.slot];
     const double past = time - one.since;
     const double served = one.served + (past > 0.0 ? one.rate * past : 0.0);
     if (one.many == NONE) {
-      under_way(route, one.only.leg, one.only.tag - served);
+      under_way(number, one.only.leg, one.only.tag - served);
     } else {
-      for (const Flow& flow : many_[one.many]) under_way(route, flow.leg, flow.tag - served);
+      for (const Flow& flow : many_[one.many]) under_way(number, flow.leg, flow.tag - served);
     }
   }
 }

@@ -35,12 +35,27 @@ class TimeHeap {
     entries_[at] = entry;
   }
 
+  void clear() { entries_.clear(); }
+
+  // Append without order; `rebuild` restores it.
+  void append(const Entry& entry) { entries_.push_back(entry); }
+
+  void rebuild() {
+    if (entries_.size() < 2) return;
+    for (size_t at = (entries_.size() - 2) / 4 + 1; at-- > 0;) down(at, entries_[at]);
+  }
+
   void pop() {
     const Entry last = entries_.back();
     entries_.pop_back();
+    if (!entries_.empty()) down(0, last);
+  }
+
+  void replace_top(const Entry& entry) { down(0, entry); }
+
+ private:
+  void down(size_t at, const Entry last) {
     const size_t size = entries_.size();
-    if (!size) return;
-    size_t at = 0;
     while (true) {
       const size_t first = 4 * at + 1;
       if (first >= size) break;
@@ -56,7 +71,6 @@ class TimeHeap {
     entries_[at] = last;
   }
 
- private:
   std::vector<Entry> entries_;
 };
 
