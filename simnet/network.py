@@ -200,15 +200,17 @@ class Network:
         ValueError
             If a rank does not exist, the channel is negative or there is no route.
         """
+        if type(src) is type(dst) is type(channel) is int:
+            found = self._routes.get((src, dst, channel))
+            if found is not None:
+                return found
         for name, rank in (("source rank", src), ("destination rank", dst)):
             _check_index(name, rank, self.num_ranks)
         _check_index("channel", channel)
-        found = self._routes.get((src, dst, channel))
-        if found is None:
-            found = self._find(src, dst, channel)
-            if len(self._routes) >= _ROUTES_KEPT:
-                self._routes.clear()
-            self._routes[src, dst, channel] = found
+        found = self._find(src, dst, channel)
+        if len(self._routes) >= _ROUTES_KEPT:
+            self._routes.clear()
+        self._routes[int(src), int(dst), int(channel)] = found
         return found
 
     def route_latency(self, src: int, dst: int, channel: int = 0) -> float:

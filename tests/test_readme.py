@@ -26,7 +26,7 @@ def test_the_examples_run_one_after_the_other(tmp_path):
 def test_the_first_block_is_the_two_commands():
     commands = blocks("sh")[0].splitlines()
     assert commands == [
-        "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/simnet compare",
+        "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/simnet train",
         ".venv/bin/pip install -e '.[test]' && .venv/bin/pytest",
     ]
 

@@ -13,6 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from simnet.cli.compare import compare_command
+from simnet.cli.output import say
+from simnet.cli.replay import replay_command
+from simnet.cli.run import run_command
 from simnet.cli.train import train_command
 from simnet.version import __version__
 
@@ -41,6 +44,12 @@ def _paragraphs(docstring: str | None) -> str:
 
 
 app.command("compare", help=_paragraphs(compare_command.__doc__))(compare_command)
+app.command(
+    "run",
+    help=_paragraphs(run_command.__doc__),
+    context_settings={"allow_interspersed_args": False},  # what follows the script is its own
+)(run_command)
+app.command("replay", help=_paragraphs(replay_command.__doc__))(replay_command)
 app.command("train", help=_paragraphs(train_command.__doc__))(train_command)
 
 
@@ -91,7 +100,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             code = app(given or ["--help"], prog_name="simnet", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted")
+        say("interrupted")
         return INTERRUPTED
     except Complaint as error:
         return _refuse(error.format_message())
@@ -102,17 +111,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, OverflowError, MemoryError) as error:
         return _refuse(str(error) or type(error).__name__)
     if code == INTERRUPTED:  # some versions of typer return it
-        _say("interrupted")
+        say("interrupted")
     return code if isinstance(code, int) else 0
 
 
 def _refuse(message: str) -> int:
-    _say(message)
+    say(message)
     return MISUSE
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(f"simnet: {' '.join(message.split())}\n")
 
 
 @contextmanager
@@ -124,7 +129,7 @@ def _warnings_as_lines() -> Iterator[None]:
         line = f"warning: {message}"
         if line not in said:
             said.add(line)
-            _say(line)
+            say(line)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

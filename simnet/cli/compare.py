@@ -201,6 +201,21 @@ def read_graphs(texts: Sequence[str], ranks: int | None) -> tuple[dict[str, nx.G
     return {text: sized.get(text) or read_topology(text, ranks) for text in texts}, ranks
 
 
+def read_profiles(
+    names: Sequence[str] | None,
+    graphs: dict[str, nx.Graph[Any]],
+    default: Sequence[str] = PROFILES,
+) -> tuple[str | None, ...]:
+    """The profiles named, None for "none"; by default those of `default` where anything is open."""
+    from simnet.conditions import profile
+    from simnet.study.compare import is_open
+
+    anything_open = any(is_open(graph) for graph in graphs.values())
+    wanted = names or (default if anything_open else (NO_PROFILE,))
+    conditions = (None if name == NO_PROFILE else profile(name).name for name in wanted)
+    return tuple(dict.fromkeys(conditions))
+
+
 def _comparison(
     graphs: dict[str, nx.Graph[Any]],
     ranks: int,
@@ -213,21 +228,17 @@ def _comparison(
 ) -> Comparison:
     """Everything that is compared, checked as far as that is quick before models are loaded."""
     from simnet import collectives
-    from simnet.conditions import profile
-    from simnet.study.compare import ALL, AUTO, BEST, Comparison, is_open
+    from simnet.study.compare import ALL, AUTO, BEST, Comparison
 
     names = (BEST, ALL, AUTO, *collectives.algorithms(collective))
     if settings["algorithm"] not in names:
         near = difflib.get_close_matches(settings["algorithm"], names, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"--algorithm {settings['algorithm']}: {hint}one of {', '.join(names)}")
-    anything_open = any(is_open(graph) for graph in graphs.values())
-    wanted = profiles or (PROFILES if anything_open else (NO_PROFILE,))
-    conditions = tuple(None if name == NO_PROFILE else profile(name).name for name in wanted)
     comparison = Comparison(
         workloads=(),
         topologies=graphs,
-        profiles=tuple(dict.fromkeys(conditions)),
+        profiles=read_profiles(profiles, graphs),
         make=getattr(collectives, collective),
         ranks=ranks,
         **settings,

@@ -6,9 +6,11 @@ import csv
 import json
 import math
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,6 +51,49 @@ def check_output(*, as_json: bool, as_csv: bool, plot: Path | None) -> None:
         raise ValueError(f"{plot}: there is no directory {plot.parent}")
     if not os.access(plot if plot.exists() else plot.parent, os.W_OK):
         raise ValueError(f"{plot}: may not be written")
+
+
+def say(message: str) -> None:
+    """Write a line to stderr that says whose it is."""
+    sys.stderr.write(f"simnet: {' '.join(message.split())}\n")
+
+
+@contextmanager
+def stdout_kept(wanted: bool) -> Iterator[None]:
+    """Let stdout be stderr while inside, for this process and those that it starts.
+
+    So that what a program prints does not come between the parts of a document.
+    """
+    if not wanted:
+        yield
+        return
+    with ExitStack() as undo:
+        undo.enter_context(redirect_stdout(sys.stderr))
+        with suppress(OSError, ValueError):  # streams that are no files have nothing to exchange
+            sys.stderr.flush()
+            own, other = sys.__stdout__.fileno(), sys.__stderr__.fileno()  # type: ignore[union-attr]
+            kept = os.dup(own)
+            os.dup2(other, own)
+            undo.callback(os.close, kept)
+            undo.callback(os.dup2, kept, own)
+        yield
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Let the system's request to end be an interrupt, so that nothing is left running."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def write_json(rows: Sequence[Row], seed: int) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from simnet.collectives.bounds import card_capacity, group_ranks, lower_bound
 from simnet.collectives.collective import Collective
 from simnet.collectives.cost import FORMS, closed_form
+from simnet.collectives.longest_paths import longest_paths
 from simnet.collectives.schedule import Schedule, Transfers
 from simnet.collectives.table import AUTO, algorithms, build, check_options, option_names
 from simnet.network import EGRESS, INGRESS, Network
@@ -239,9 +240,9 @@ class _Walker:
         if len(connections) * (len(self._net.nodes) + 1000) > ROUTE_WORK:
             return self._closed_form(schedule)
         offsets, deps = _with_queues(transfers, which, schedule.in_flight)
-        depth = _longest_paths(offsets, deps, (~transfers.joins).astype(np.float64))
+        depth = longest_paths(offsets, deps, (~transfers.joins).astype(np.float64))
         seconds = self._durations(transfers, connections, which, depth.astype(np.int64))
-        return float(_longest_paths(offsets, deps, seconds).max())
+        return float(longest_paths(offsets, deps, seconds).max())
 
     def _route(self, src: int, dst: int, channel: int) -> tuple[IntArray, float]:
         """Links and fixed seconds (overhead and latency) of a message between group ranks."""
@@ -347,16 +348,6 @@ def _with_queues(
     by_waiting = np.argsort(waiting, kind="stable")
     counts = np.bincount(waiting, minlength=len(which))
     return np.concatenate([[0], counts.cumsum()]), deps[by_waiting]
-
-
-def _longest_paths(offsets: IntArray, deps: IntArray, lengths: FloatArray) -> FloatArray:
-    """When each transfer ends if it begins with the last end of its dependencies."""
-    ends: list[float] = []
-    bounds, before = offsets.tolist(), deps.tolist()
-    for transfer, length in enumerate(lengths.tolist()):
-        awaited = before[bounds[transfer] : bounds[transfer + 1]]
-        ends.append(length + max([ends[dep] for dep in awaited], default=0.0))
-    return np.array(ends)
 
 
 def _sums(keys: IntArray, values: FloatArray) -> FloatArray:

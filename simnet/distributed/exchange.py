@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from simnet.ranks.call import Call
+from simnet.ranks.data import Alone
 
 Tensors = Sequence[Tensor]
 
@@ -117,19 +118,7 @@ class ToRoot:
         return self._output if position == self._root else ()
 
 
-class Nothing:
-    """A barrier: nothing moves."""
-
-    def join(self, position: int, tensors: Tensors) -> Sequence[int]:
-        """Every rank is complete by itself."""
-        return (position,)
-
-    def outputs(self, position: int) -> Tensors:
-        """Nothing."""
-        return ()
-
-
-Exchange = Gathered | FromRoot | ToRoot | Nothing
+Exchange = Gathered | FromRoot | ToRoot | Alone
 
 
 def make_exchange(call: Call) -> Exchange:
@@ -140,6 +129,8 @@ def make_exchange(call: Call) -> Exchange:
     k · N and gets k; gather and scatter are one to N and N to one; all_to_all gives N, gets N.
     """
     size, root, op = len(call.ranks), call.root, call.op
+    if call.empty:
+        return Alone(call)
     if call.kind == "all_reduce":
         return Gathered(size, lambda inputs: [_reduced(inputs, op)] * size)
     if call.kind == "all_gather":
@@ -156,7 +147,7 @@ def make_exchange(call: Call) -> Exchange:
         return ToRoot(size, root, lambda inputs: _reduced(inputs, op))
     if call.kind == "gather":
         return ToRoot(size, root, lambda inputs: [tensors[0] for tensors in inputs])
-    return Nothing()
+    return Alone(call)
 
 
 def _copies(tensors: Iterable[Tensor]) -> list[Tensor]:

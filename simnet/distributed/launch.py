@@ -9,13 +9,14 @@ from typing import Any
 from simnet.distributed.kinds import Processes, Ranks, Threads, hosts_of, kind_of
 from simnet.network import Network
 from simnet.ranks.algorithms import Algorithm, chosen_algorithms
+from simnet.ranks.bucketing import Bucket
 from simnet.ranks.seat import POLL_INTERVAL_S, current
 from simnet.ranks.session import Conditions
 from simnet.seeds import checked_seed
 from simnet.transport import Transport, choose_transport
-from simnet.units import parse_time
+from simnet.units import parse_size, parse_time
 from simnet.workload.compute import ComputeModel
-from simnet.workload.run import Run
+from simnet.workload.run import NOT_CHARGED, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class Plan:
         What its ranks are.
     compute : ComputeModel or None
         What charges computation.
+    bucket : int or None
+        Bytes into which small all_reduces are gathered; None leaves them as issued.
     poll_interval : float
         Virtual seconds that a look at a handle costs.
     watchdog : float
@@ -43,6 +46,7 @@ class Plan:
     conditions: Conditions
     kind: Threads | Processes
     compute: ComputeModel | None
+    bucket: int | None
     poll_interval: float
     watchdog: float
     virtual_time: bool
@@ -53,10 +57,16 @@ class Plan:
         """World size."""
         return len(self.conditions.hosts)
 
+    def seat_settings(self, number: int) -> dict[str, Any]:
+        """What the seat of one rank is made of."""
+        return seat_settings(
+            number, self.conditions.seed, self.compute, self.bucket, self.poll_interval
+        )
+
     @property
     def compute_name(self) -> str:
         """How computation is charged, in words."""
-        return "not charged" if self.compute is None else self.compute.name
+        return NOT_CHARGED if self.compute is None else self.compute.name
 
 
 def run(
@@ -68,7 +78,9 @@ def run(
     seed: int | None = 0,
     algorithm: Algorithm | Mapping[str, Algorithm] = "auto",
     transport: str | Transport | None = None,
+    engine: str = "auto",
     compute: ComputeModel | None = None,
+    bucket: int | str | None = None,
     virtual_time: bool = False,
     poll_interval: float | str = POLL_INTERVAL_S,
     watchdog: float | str = "60s",
@@ -102,8 +114,14 @@ def run(
         group) chooses for each operation of every kind. "auto" for kinds not named.
     transport : {"ideal", "retransmit"} or Transport, optional
         None is ideal where nothing is lost and retransmit where any link has loss.
+    engine : {"auto", "kernel", "reference"}
+        What computes the network's times: the compiled kernel where there is one, or the
+        reference that defines them.
     compute : compute model, optional
         `simnet.compute.Fixed`, `.Roofline` or `.Measured`; None charges nothing.
+    bucket : int or str, optional
+        Gather all_reduces of less than so many bytes into buckets of so many, as a program with
+        buckets would send them; None sends every one as the program issues it.
     virtual_time : bool
         Let `time.time`, `time.monotonic`, `time.perf_counter` and `time.sleep` mean the rank's
         virtual clock.
@@ -141,24 +159,59 @@ def run(
         raise TypeError(f"train={train!r}: a function of (rank, world_size)")
     if not isinstance(net, Network):
         raise TypeError(f"net={net!r}: a simnet.Network; wrap a graph: simnet.Network(graph)")
-    kind = kind_of(ranks)
+    plan = make_plan(
+        net,
+        kind_of(ranks),
+        hosts=hosts,
+        seed=seed,
+        algorithm=algorithm,
+        transport=transport,
+        engine=engine,
+        compute=compute,
+        bucket=bucket,
+        virtual_time=virtual_time,
+        poll_interval=poll_interval,
+        watchdog=watchdog,
+        quiet=quiet,
+    )
+    return _carry_out(plan, train)
+
+
+def make_plan(
+    net: Network,
+    kind: Threads | Processes,
+    *,
+    hosts: Sequence[Hashable] | None = None,
+    seed: int | None = 0,
+    algorithm: Algorithm | Mapping[str, Algorithm] = "auto",
+    transport: str | Transport | None = None,
+    engine: str = "auto",
+    compute: ComputeModel | None = None,
+    bucket: int | str | None = None,
+    virtual_time: bool = False,
+    poll_interval: float | str = POLL_INTERVAL_S,
+    watchdog: float | str = "60s",
+    quiet: bool = False,
+) -> Plan:
+    """Everything about a run but its program, checked; see `run` for what each means."""
     conditions = Conditions(
         net=net,
         hosts=hosts_of(net, kind, hosts),
         transport=choose_transport(transport, lossy=net.is_lossy),
         seed=checked_seed(seed),
         algorithms=chosen_algorithms(algorithm),
+        engine=engine,
     )
-    plan = Plan(
+    return Plan(
         conditions=conditions,
         kind=kind,
         compute=checked_model(compute),
+        bucket=None if bucket is None else parse_size(bucket),
         poll_interval=positive_time("poll_interval", poll_interval),
         watchdog=positive_time("watchdog", watchdog),
         virtual_time=virtual_time,
         quiet=quiet,
     )
-    return _carry_out(plan, train)
 
 
 def _carry_out(plan: Plan, train: Callable[[int, int], Any]) -> Run:
@@ -170,6 +223,21 @@ def _carry_out(plan: Plan, train: Callable[[int, int], Any]) -> Run:
     from simnet.distributed.process_run import run_processes
 
     return run_processes(plan, train)
+
+
+def seat_settings(
+    number: int,
+    seed: int,
+    compute: ComputeModel | None,
+    bucket: int | None,
+    poll_interval: float,
+) -> dict[str, Any]:
+    """What a rank's `Seat` is made of, by name."""
+    return {
+        "meter": None if compute is None else compute.meter(number, seed),
+        "bucket": None if bucket is None else Bucket(bucket),
+        "poll_interval": poll_interval,
+    }
 
 
 def checked_model(compute: Any) -> ComputeModel | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 
 from simnet.distributed.work import SimWork
+from simnet.ranks.api import now
 from simnet.ranks.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
@@ -36,16 +38,21 @@ def monitored_barrier(
     WaitTimeoutError
         On rank 0, naming who has not come; on the others when rank 0 does not answer.
     """
-    nothing = torch.empty(0, dtype=torch.uint8)
+    until = now() + timeout
     others = range(1, group.size())
     if group.rank() != 0:
-        group.send([nothing], 0, COME)
-        _within(group.recv([nothing], 0, GO), timeout, f"rank {ranks[0]} did not answer")
+        _message(group.send, group, 0, COME)
+        answer = _message(group.recv, group, 0, GO)
+        if not answer.over_by(until):
+            raise WaitTimeoutError(
+                f"monitored_barrier: rank {ranks[0]} did not answer within {timeout:g} s of "
+                "virtual time"
+            )
         return
-    waiting = {other: group.recv([nothing.clone()], other, COME) for other in others}
+    waiting = {other: _message(group.recv, group, other, COME) for other in others}
     missing = []
     for other, work in waiting.items():
-        if not work.over_within(timeout):
+        if not work.over_by(until):
             missing.append(ranks[other])
             if not wait_all_ranks:
                 break
@@ -55,10 +62,14 @@ def monitored_barrier(
         raise WaitTimeoutError(
             f"monitored_barrier: {few} {names} did not come within {timeout:g} s of virtual time"
         )
-    for work in [group.send([nothing], other, GO) for other in others]:
+    for work in [_message(group.send, group, other, GO) for other in others]:
         work.wait()
 
 
-def _within(work: SimWork, timeout: float, what: str) -> None:
-    if not work.over_within(timeout):
-        raise WaitTimeoutError(f"monitored_barrier: {what} within {timeout:g} s of virtual time")
+def _message(make: Callable[..., SimWork], group: SimProcessGroup, peer: int, tag: int) -> SimWork:
+    """A message of a barrier; what is left of one that timed out is taken, for it still stands."""
+    work = group.monitored.get((peer, tag))
+    if work is None or work.over:
+        nothing = torch.empty(0, dtype=torch.uint8)
+        work = group.monitored[peer, tag] = make([nothing], peer, tag)
+    return work

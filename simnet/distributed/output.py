@@ -14,7 +14,8 @@ from simnet.ranks.seat import current
 class RankLines(io.TextIOBase):
     """A text stream that puts "[rank 3] " before the lines of ranks; others' pass as they are.
 
-    Lines of a rank come out whole: what has no end yet is kept until it has.
+    Lines of a rank come out whole: what has no end yet is kept until it has, and of what is
+    written over (as progress bars are) the last remains.
     """
 
     def __init__(self, stream: Any, width: int) -> None:
@@ -29,9 +30,10 @@ class RankLines(io.TextIOBase):
             self._stream.write(text)
             return len(text)
         *lines, rest = (self._begun.pop(seat.number, "") + text).split("\n")
-        self._stream.write("".join(f"{self._prefix(seat.number)}{line}\n" for line in lines))
+        prefix = self._prefix(seat.number)
+        self._stream.write("".join(f"{prefix}{_last(line)}\n" for line in lines))
         if rest:
-            self._begun[seat.number] = rest
+            self._begun[seat.number] = _last(rest)
         return len(text)
 
     def flush(self) -> None:
@@ -53,6 +55,12 @@ class RankLines(io.TextIOBase):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _last(text: str) -> str:
+    """What of a text is to be seen after carriage returns; those at its end are still to come."""
+    seen = text.rstrip("\r")
+    return seen.rpartition("\r")[2] + text[len(seen) :]
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
+from simnet.distributed.pointing import ask_where
+from simnet.distributed.portable import pack_error, unpack_error
 from simnet.distributed.watchdog import Watchdog
 from simnet.distributed.wire import Parcels, receive, send
 from simnet.ranks.call import Call
@@ -49,9 +51,10 @@ class ProcessDriver:
     ) -> None:
         self._connection, self._pid, self._parcels = connection, pid, parcels
         self._watchdog, self._why_lost = watchdog, why_lost
-        self._open: list[Ticket] = []
+        self._open: dict[int, Ticket] = {}  # by the process's own numbers
         self._inbox: list[tuple[Any, ...]] = []
         self._failed: Exception | None = None
+        self._refused: list[int] = []
         self._waits = True
 
     def go(self, member: Member) -> None:
@@ -67,34 +70,36 @@ class ProcessDriver:
                 if self._failed is None:
                     self._waits = True
                     return wait
-                self._tell("raise", self._failed)
-                self._failed = None
+                # Without a note: the rank will say itself where this came up.
+                self._tell("raise", pack_error(self._failed, ""), self._refused)
+                self._failed, self._refused = None, []
         return None
 
-    def stop(self, member: Member) -> None:
+    def stop(self, member: Member, until: float) -> str:
         """Make the process end; one that is busy finds out when it next calls."""
         with contextlib.suppress(OSError, ValueError):
             send(self._connection, ("stop",))
+        return ""
 
     def where(self, member: Member) -> str:
         """The line of the user's code that waits, as the process says itself."""
         if not self._waits:
-            return ""
+            return ask_where(self._parcels.folder, member.number, self._pid)
         self._tell("where")
-        if not self._connection.poll(ANSWER_S):
-            return ""
-        try:
-            ((_, where),) = receive(self._connection)
-        except EOFError:
-            return ""
-        return str(where)
+        with contextlib.suppress(EOFError, OSError):
+            while self._connection.poll(ANSWER_S):
+                for message in receive(self._connection):
+                    if message[0] == "here":
+                        return str(message[1])
+                    self._inbox.append(message)
+        return ""
 
     def _reply(self, member: Member, value: Any) -> None:
-        ended = [ticket for ticket in self._open if ticket.over]
-        self._open = [ticket for ticket in self._open if not ticket.over]
+        over = {number: each for number, each in self._open.items() if each.over}
+        self._open = {number: each for number, each in self._open.items() if not each.over}
         news = [
-            (each.number, each.source, each.error, self._parcels.pack(each.outputs()))
-            for each in ended
+            (number, each.source, each.error, self._parcels.pack(each.outputs()))
+            for number, each in over.items()
         ]
         self._waits = False
         self._tell("go", member.now, news, value)
@@ -120,21 +125,21 @@ class ProcessDriver:
         result: Wait | None = getattr(self, f"_on_{verb}")(member, *rest)
         return result
 
-    def _on_issue(self, member: Member, call: Call, encoded: Sequence[Any]) -> None:
-        if self._failed is not None:
-            return
-        try:
-            self._open.append(member.issue(call, self._parcels.unpack(encoded)))
-        except Exception as error:
-            self._failed = error
+    def _on_issue(self, member: Member, number: int, call: Call, encoded: Sequence[Any]) -> None:
+        """Make a call; after one that fails none is made until the rank has heard of it."""
+        if self._failed is None:
+            try:
+                self._open[number] = member.issue(call, self._parcels.unpack(encoded))
+                return
+            except Exception as error:
+                self._failed = error
+        self._refused.append(number)
 
     def _on_sleep(
         self, member: Member, numbers: Sequence[int], until: float, why: Why, duration: float
     ) -> Wait:
         # A call that failed has no ticket; the rank is told before it waits.
-        tickets = tuple(
-            member.tickets[number] for number in numbers if number < len(member.tickets)
-        )
+        tickets = tuple(self._open[number] for number in numbers if number in self._open)
         return Sleep(tickets=tickets, until=until, why=why, duration=duration)
 
     def _on_poll(self, member: Member, interval: float) -> Wait:
@@ -146,6 +151,9 @@ class ProcessDriver:
     def _on_ask(self, member: Member, method: str, arguments: tuple[Any, ...]) -> None:
         self._reply(member, answer(member, method, arguments))
 
+    def _on_note(self, member: Member, method: str, arguments: tuple[Any, ...]) -> None:
+        answer(member, method, arguments)
+
     def _on_print(self, member: Member, stream: str, text: str) -> None:
         enter(Printing(member.number))  # type: ignore[arg-type]
         try:
@@ -155,7 +163,8 @@ class ProcessDriver:
 
     def _on_end(self, member: Member, result: bytes | None, error: Any) -> None:
         if isinstance(error, bytes):
-            error = pickle.loads(error)
+            error = unpack_error(error)
+        error = self._failed if error is None else error
         member.end(None if result is None else pickle.loads(result), error)
 
 

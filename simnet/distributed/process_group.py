@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,12 +19,14 @@ from simnet.distributed.checks import (
     total,
 )
 from simnet.distributed.monitored import monitored_barrier
+from simnet.distributed.sparse import sparse_all_reduce
 from simnet.distributed.work import INFINITY, SimWork, Together
 from simnet.ranks.call import ANY_SOURCE, Call
 from simnet.ranks.seat import Seat
 from simnet.ranks.where import user_line
 
 Tensors = Sequence[Tensor]
+KEPT_WORKS = 64
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 """Stands for a timeout that the program did not give; told by identity."""
 
@@ -60,6 +63,8 @@ class SimProcessGroup(dist.ProcessGroup):
         self._timeout, self._store = timeout, store
         self._name = self._description = ""
         self._sequence = 0
+        self.monitored: dict[tuple[int, int], SimWork] = {}  # see `monitored_barrier`
+        self._recent: deque[SimWork] = deque(maxlen=KEPT_WORKS)
         self._together: list[SimWork] | None = None
 
     # Who it is
@@ -120,6 +125,8 @@ class SimProcessGroup(dist.ProcessGroup):
 
     def allreduce(self, tensors: Any, opts: Any = None) -> SimWork:  # type: ignore[override]
         """Combine one tensor a rank, in place."""
+        if len(tensors) == 1 and tensors[0].layout != torch.strided:
+            return sparse_all_reduce(self, tensors[0], op_name("all_reduce", (), opts))
         given = check_tensors("all_reduce", tensors)
         return self._issue("all_reduce", given, given, opts, op=op_name("all_reduce", given, opts))
 
@@ -190,6 +197,19 @@ class SimProcessGroup(dist.ProcessGroup):
         wholes = check_tensors("all_gather", outputs)
         targets = [part for whole in wholes for part in self._parts("all_gather", whole)]
         return self._issue("all_gather", given, targets, opts, results=wholes)
+
+    def gather_bytes(
+        self,
+        given: Tensor,
+        room: Tensors,
+        *,
+        results: Tensors,
+        deliver: Callable[[Tensors], None],
+    ) -> SimWork:
+        """Copy every rank's bytes to all; `deliver` takes them, and `results` are the work's."""
+        return self._issue(
+            "all_gather", [given], room, None, results=results, deliver=deliver, parts=room
+        )
 
     def gather(self, outputs: Any, inputs: Any, opts: Any) -> SimWork:  # type: ignore[override]
         """Copy every rank's tensor to the root."""
@@ -282,6 +302,7 @@ class SimProcessGroup(dist.ProcessGroup):
         results: Tensors | None = None,
         shaped: Tensors = (),
         parts: Tensors = (),
+        deliver: Callable[[Tensors], None] | None = None,
         **about: Any,
     ) -> SimWork:
         """Describe a call and make it.
@@ -304,7 +325,9 @@ class SimProcessGroup(dist.ProcessGroup):
         self._sequence += 1
         shown = targets if results is None else results
         timeout = self._op_timeout(opts)
-        work = SimWork(self._seat, call, inputs, targets, shown, timeout)
+        work = SimWork(self._seat, call, inputs, targets, shown, timeout, deliver)
+        # C++ may hold a work whose Python half nobody else does, and ask it later.
+        self._recent.append(work)
         if self._together is not None:
             self._together.append(work)
         return work

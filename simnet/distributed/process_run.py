@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-import cloudpickle
 import torch
 
+from simnet.distributed.by_value import pack_function
 from simnet.distributed.exchange import make_exchange
 from simnet.distributed.gathering import Gathering, await_all, gathering
 from simnet.distributed.launch import Plan
@@ -28,7 +29,9 @@ from simnet.workload.run import Run, make_run
 from simnet.workload.trace import make_trace
 
 START_S = 120.0  # wall time for processes to start: importing torch from a cold disk is slow
-END_S = 1.0  # wall time for processes to end by themselves
+EXIT_S = 1.0  # wall time for news of how a process has ended
+END_S = 0.2  # wall time for processes to end by themselves
+KILL_S = 5.0  # wall time for the nursery to end them all
 
 
 def run_processes(plan: Plan, train: Callable[[int, int], Any]) -> Run:
@@ -56,13 +59,13 @@ def run_bodies(plan: Plan, body: Callable[[ProcessSeat], Any], *, num_threads: i
     session = Session(plan.conditions, make_exchange)
     progress = Progress(session, quiet=plan.quiet)
     watchdog = Watchdog(plan.watchdog, progress.show)
-    packed = _packed(body)
+    packed = pack_function(body)
     with ExitStack() as undo:
         undo.enter_context(one_run())
         undo.callback(progress.close)
         undo.enter_context(prefixed_output(plan.num_ranks))
         place = undo.enter_context(gathering())
-        settings = _settings(plan, place.folder, num_threads)
+        settings = rank_settings(plan, place.folder, num_threads)
         nursery = undo.enter_context(_nursery(place, progress.show))
         nursery.connection.send((settings, packed))
         parcels = Parcels(place.folder)
@@ -70,23 +73,15 @@ def run_bodies(plan: Plan, body: Callable[[ProcessSeat], Any], *, num_threads: i
         drivers = []
         for connection, (_, number, pid) in sorted(found, key=lambda each: each[1][1]):
             undo.callback(connection.close)
-            why = _WhyLost(nursery, number)
-            drivers.append(ProcessDriver(connection, pid, parcels, watchdog, why))
+            why_lost = partial(nursery.how_ended, number)
+            drivers.append(ProcessDriver(connection, pid, parcels, watchdog, why_lost))
         session.run(drivers, progress.show)
     trace = make_trace(session, plan.compute_name, plan.poll_interval)
     return make_run(session, plan.compute_name, trace)
 
 
-def _packed(body: Any) -> bytes:
-    try:
-        return bytes(cloudpickle.dumps(body))
-    except Exception as error:
-        raise TypeError(
-            f"train cannot be sent to processes: {error}; use simnet.threads"
-        ) from error
-
-
-def _settings(plan: Plan, folder: str, num_threads: int) -> dict[int, RankSettings]:
+def rank_settings(plan: Plan, folder: str, num_threads: int) -> dict[int, RankSettings]:
+    """What each rank's process has to know."""
     return {
         number: RankSettings(
             world_size=plan.num_ranks,
@@ -94,6 +89,7 @@ def _settings(plan: Plan, folder: str, num_threads: int) -> dict[int, RankSettin
             seed=plan.conditions.seed,
             num_threads=num_threads,
             compute=plan.compute,
+            bucket=plan.bucket,
             poll_interval=plan.poll_interval,
             virtual_time=plan.virtual_time,
         )
@@ -115,25 +111,13 @@ class Nursery:
             return f": the process that starts them ended with {self.process.returncode}"
         return ""
 
-    def exit_of(self, number: int) -> int | None:
-        """The exit code of a rank's process, negative for a signal; None if it is not known."""
-        try:
-            while number not in self._exits and self.connection.poll(END_S):
+    def how_ended(self, number: int) -> str:
+        """How a rank's process has ended, in words; empty if it is not known."""
+        with suppress(EOFError, OSError):
+            while number not in self._exits and self.connection.poll(EXIT_S):
                 rank, code = self.connection.recv()
                 self._exits[rank] = code
-        except (EOFError, OSError):
-            pass
-        return self._exits.get(number)
-
-
-class _WhyLost:
-    """Says how a rank's process has ended."""
-
-    def __init__(self, nursery: Nursery, number: int) -> None:
-        self._nursery, self._number = nursery, number
-
-    def __call__(self) -> str:
-        code = self._nursery.exit_of(self._number)
+        code = self._exits.get(number)
         if code is None:
             return ""
         return f" (killed by signal {-code})" if code < 0 else f" (exit code {code})"
@@ -145,20 +129,27 @@ def _nursery(place: Gathering, on_wait: Callable[[], None]) -> Iterator[Nursery]
     nursery = Nursery(process)
     try:
         ((nursery.connection, _),) = await_all(place, 1, START_S, nursery.why_dead, on_wait)
+    except BaseException:
+        process.kill()  # it is importing torch, and has no ranks
+        _end(process)
+        raise
+    try:
         yield nursery
     finally:
+        nursery.connection.close()
         _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let the ranks end by themselves for a moment, then end them all."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(END_S)
+    """Let the ranks end by themselves for a moment, then let the nursery end them all."""
     assert process.stdin is not None
-    with suppress(OSError):
-        process.stdin.close()  # it kills its ranks and ends
     try:
-        process.wait(END_S)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+    finally:
+        process.stdin.close()
+    try:
+        process.wait(KILL_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
+from simnet.distributed.portable import unpack_error
 from simnet.distributed.wire import Parcels, receive, send
 from simnet.ranks.call import Call
 from simnet.ranks.errors import EndedError
@@ -26,11 +27,11 @@ class RemoteHandle:
     def __init__(self, number: int, issued: float) -> None:
         self.number, self.issued = number, issued
         self.over = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.source = -1
         self._outputs: Callable[[], Sequence[Any]] = tuple
 
-    def end(self, source: int, error: Exception | None, outputs: Callable[[], Any]) -> None:
+    def end(self, source: int, error: BaseException | None, outputs: Callable[[], Any]) -> None:
         """Note that it is over."""
         self.over, self.source, self.error, self._outputs = True, source, error, outputs
 
@@ -63,7 +64,8 @@ class ProcessSeat(Seat):
         self._count = 0
         self._open: dict[int, RemoteHandle] = {}
         self._kept: list[tuple[Any, ...]] = []
-        self._lock = threading.RLock()
+        self._lock, self._sending = threading.RLock(), threading.Lock()
+        self._ended = False
 
     @property
     def time(self) -> float:
@@ -79,7 +81,7 @@ class ProcessSeat(Seat):
             handle = RemoteHandle(self._count, self._now)
             self._open[handle.number] = handle
             self._count += 1
-            self.tell("issue", call, self._parcels.pack(tensors))
+            self.tell("issue", handle.number, call, self._parcels.pack(tensors))
             return handle
 
     def _wait(self, wait: Sleep | Poll | Lookup) -> None:
@@ -99,23 +101,42 @@ class ProcessSeat(Seat):
             self.tell("ask", method, arguments)
             return self._hear()
 
+    def note(self, method: str, *arguments: Any) -> None:
+        """Tell the run something that needs no answer."""
+        with self._lock:
+            self.tell("note", method, arguments)
+
     def tell(self, *message: Any) -> None:
         """Say something to the run that needs no answer; it is sent with the next that does."""
         self._kept.append(message)
         if len(self._kept) >= ENOUGH:
-            self.flush()
+            self.send_kept()
 
-    def flush(self) -> None:
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+    def send_kept(self) -> None:
         """Send what has been kept."""
-        kept, self._kept = self._kept, []
-        if kept:
-            send(self._connection, kept)
+        if self._ended:
+            raise EndedError
+        with self._sending:  # other threads of the program print
+            kept, self._kept = self._kept, []
+            if kept:
+                self._send(kept)
+
+    def _send(self, messages: list[tuple[Any, ...]]) -> None:
+        try:
+            send(self._connection, messages)
+        except OSError:
+            self._ended = True
+            raise EndedError from None
 
     def _hear(self) -> Any:
         """Send all, and wait until the run says how it goes on."""
-        self.flush()
+        self.send_kept()
         while True:
-            verb, *rest = receive(self._connection)
+            verb, *rest = self._receive()
             if verb == "go":
                 self._now, ended, value = rest
                 for number, source, error, data in ended:
@@ -123,8 +144,24 @@ class ProcessSeat(Seat):
                     self._open.pop(number).end(source, error, outputs)
                 return value
             if verb == "where":
-                send(self._connection, [("here", user_line())])
+                with self._sending:
+                    self._send([("here", user_line())])
             elif verb == "raise":
-                raise rest[0]
+                raise self._refused(*rest)
             else:
+                self._ended = True
                 raise EndedError
+
+    def _receive(self) -> Any:
+        try:
+            return receive(self._connection)
+        except EOFError:  # the run has gone
+            self._ended = True
+            raise EndedError from None
+
+    def _refused(self, packed: bytes, numbers: Sequence[int]) -> BaseException:
+        """Note which calls the run has not taken, and return why."""
+        error = unpack_error(packed)
+        for number in numbers:
+            self._open.pop(number).end(-1, error, tuple)
+        return error

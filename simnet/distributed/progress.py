@@ -55,6 +55,8 @@ class Progress:
 
     def _text(self, wall: float) -> str:
         session = self._session
+        if not session.members:
+            return f"simnet: processes are starting, {wall:.0f} s"
         steps = sum(member.steps for member in session.members) / max(len(session.members), 1)
         done = f"{steps / wall:.3g} steps/s" if steps else f"{len(session.hub.calls)} operations"
         size = sum(call.size for call, *_ in session.hub.calls)

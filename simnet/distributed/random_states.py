@@ -6,6 +6,7 @@ goes on, its own states are put in, so that ranks do not disturb each other.
 
 from __future__ import annotations
 
+import ctypes
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -17,22 +18,33 @@ from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
 @dataclass(slots=True)
 class States:
-    """The states of the three generators."""
+    """The states of the three generators.
+
+    numpy's are kept by its bit generator, which is exchanged as a whole; only what normal
+    deviates leave behind is outside it, and asking for that costs as much as all the rest.
+    """
 
     torch_state: torch.Tensor
     random_state: tuple[Any, ...]
     numpy_bits: Any
-    numpy_state: dict[str, Any]
+    numpy_state: dict[str, Any] | None
+    position: int
 
     @classmethod
-    def present(cls) -> States:
-        """Those of this moment."""
-        return cls(
-            torch.get_rng_state(),
-            random.getstate(),
-            get_bit_generator(),
-            dict(np.random.get_state(legacy=False)),
+    def present(cls, before: States | None = None) -> States:
+        """Those of this moment; `before` are those that were last put in."""
+        bits = get_bit_generator()
+        position = _position(bits)
+        unused = (
+            before is not None
+            and before.numpy_bits is bits
+            and before.numpy_state is None
+            and before.position == position >= 0
         )
+        numpy_state = None if unused else dict(np.random.get_state(legacy=False))
+        if numpy_state is not None and not numpy_state["has_gauss"]:
+            numpy_state = None
+        return cls(torch.get_rng_state(), random.getstate(), bits, numpy_state, position)
 
     def put_in(self) -> None:
         """Make them those of this moment."""
@@ -40,8 +52,18 @@ class States:
         random.setstate(self.random_state)
         set_bit_generator(self.numpy_bits)
         # Normal deviates come in pairs, and the second of a pair is kept outside the bits.
-        if self.numpy_state["has_gauss"]:
+        if self.numpy_state is not None:
             np.random.set_state(self.numpy_state)
+
+
+def _position(bits: Any) -> int:
+    """How far a Mersenne Twister has come in its 624 words; -1 for another generator.
+
+    Read in place: numpy copies all words for who asks. `mt19937_state` is the words, then this.
+    """
+    if not isinstance(bits, np.random.MT19937):
+        return -1
+    return ctypes.c_int.from_address(bits.ctypes.state_address + 4 * 624).value
 
 
 class RandomStates:
@@ -61,14 +83,16 @@ class RandomStates:
     def __init__(self, num_ranks: int, seed: int) -> None:
         self._caller = -1
         self._owner = self._caller
+        self._last: States | None = None
         self._states = {rank: fresh(rank, seed) for rank in range(num_ranks)}
 
     def switch_to(self, rank: int) -> None:
         """Put in a rank's states; what stands there is kept for whose it is."""
         if rank == self._owner:
             return
-        self._states[self._owner] = States.present()
-        self._states[rank].put_in()
+        self._states[self._owner] = States.present(self._last)
+        self._last = self._states[rank]
+        self._last.put_in()
         self._owner = rank
 
     def restore(self) -> None:
@@ -81,4 +105,4 @@ def fresh(rank: int, seed: int) -> States:
     children = np.random.SeedSequence(seed, spawn_key=(rank,)).spawn(2)
     own = random.Random(int(children[0].generate_state(1, np.uint64)[0]))
     bits = np.random.MT19937(children[1])
-    return States(torch.Generator().get_state(), own.getstate(), bits, {"has_gauss": 0})
+    return States(torch.Generator().get_state(), own.getstate(), bits, None, _position(bits))

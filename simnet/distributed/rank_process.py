@@ -5,26 +5,28 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
-import cloudpickle
 import torch
 import torch.distributed as dist
 
 from simnet.distributed.backend import register
+from simnet.distributed.launch import seat_settings
+from simnet.distributed.pointing import answer_where, end_when_told
+from simnet.distributed.portable import pack_error, pickled
 from simnet.distributed.process_seat import ProcessSeat
 from simnet.distributed.random_states import fresh
 from simnet.distributed.redirect import redirected
+from simnet.distributed.steps import steps_told
 from simnet.distributed.virtual_time import virtual_time
 from simnet.distributed.wire import Parcels
 from simnet.distributed.world import C10D, bind
 from simnet.ranks.errors import EndedError
-from simnet.ranks.seat import Seat, enter_process
+from simnet.ranks.seat import Seat, current, enter_process
 from simnet.workload.compute import ComputeModel
 
 
@@ -42,10 +44,8 @@ class RankSettings:
         The run's seed.
     num_threads : int
         Threads of torch within one operation.
-    compute : ComputeModel or None
-        What charges computation.
-    poll_interval : float
-        Virtual seconds that a look costs.
+    compute, bucket, poll_interval
+        See `simnet.distributed.launch.Plan`.
     virtual_time : bool
         Whether `time` means the rank's clock.
     """
@@ -55,8 +55,13 @@ class RankSettings:
     seed: int
     num_threads: int
     compute: ComputeModel | None
+    bucket: int | None
     poll_interval: float
     virtual_time: bool
+
+    def seat(self, number: int) -> dict[str, Any]:
+        """What the seat of one rank is made of."""
+        return seat_settings(number, self.seed, self.compute, self.bucket, self.poll_interval)
 
 
 class ProcessWorld:
@@ -80,18 +85,20 @@ def connect(address: str, key: bytes, *greeting: Any) -> Connection:
 
 def be_rank(connection: Connection, number: int, settings: RankSettings, body: Body) -> None:
     """Be a rank until `body` has ended; what it returns or raises goes to the run."""
+    end_when_told()
     seat = make_seat(connection, number, settings)
     result, error = None, None
     try:
         seat.begin()
-        with rank_world(seat, settings):
-            result = cloudpickle.dumps(metered(seat, lambda: body(seat)))
+        with rank_world(seat, settings), seat.at_work():
+            result = _packed(seat, body(seat))
     except EndedError:
         return
     except BaseException as raised:
-        error = portable(raised)
-    seat.tell("end", result, error)
-    seat.flush()
+        error = pack_error(raised)
+    with suppress(EndedError):
+        seat.tell("end", result, error)
+        seat.send_kept()
 
 
 Body = Callable[[ProcessSeat], Any]
@@ -99,14 +106,9 @@ Body = Callable[[ProcessSeat], Any]
 
 def make_seat(connection: Connection, number: int, settings: RankSettings) -> ProcessSeat:
     """What this process's code has of the run."""
-    model = settings.compute
+    answer_where(settings.folder, number)
     return ProcessSeat(
-        connection,
-        Parcels(settings.folder),
-        number,
-        settings.world_size,
-        meter=None if model is None else model.meter(number, settings.seed),
-        poll_interval=settings.poll_interval,
+        connection, Parcels(settings.folder), number, settings.world_size, **settings.seat(number)
     )
 
 
@@ -129,69 +131,67 @@ def rank_world(seat: ProcessSeat, settings: RankSettings) -> Iterator[None]:
     world = ProcessWorld(seat)
     with ExitStack() as undo:
         undo.enter_context(redirected(lambda given: bind(world, given)))
+        undo.enter_context(steps_told())
         if settings.virtual_time:
             undo.enter_context(virtual_time())
-        undo.enter_context(_forwarded_output(seat))
+        undo.enter_context(forwarded_output(seat))
         yield
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
-def metered(seat: Seat, body: Callable[[], Any]) -> Any:
-    """Run a rank's code, what it computes measured, and charged until its end."""
-    if seat.meter is None:
-        return body()
-    seat.meter.begin()
+def _packed(seat: Seat, result: Any) -> bytes:
     try:
-        seat.meter.resume()
-        result = body()
-        seat.now()
-        return result
-    finally:
-        seat.meter.pause()
-        seat.meter.end()
-
-
-def portable(error: BaseException) -> bytes:
-    """An exception for the run's process, with where it happened as a note."""
-    lines = traceback.format_exception(error)
-    note = "in the rank's process:\n" + "".join(lines)
-    try:
-        error.add_note(note)
-        packed = cloudpickle.dumps(error)
-        cloudpickle.loads(packed)
-    except Exception:
-        said = "".join(traceback.format_exception_only(error)).strip()
-        stand_in = RuntimeError(f"{type(error).__name__}: {said}")
-        stand_in.add_note(note)
-        packed = cloudpickle.dumps(stand_in)
-    return bytes(packed)
+        return pickled(result)
+    except Exception as error:
+        raise TypeError(
+            f"train returned {type(result).__name__} on rank {seat.number}, which cannot be sent "
+            f"between processes: {error}; return something else, or use simnet.threads"
+        ) from error
 
 
 class ForwardedLines(io.TextIOBase):
-    """A text stream that goes to the run's process, which knows where the user looks."""
+    """A text stream that goes to the run's process, which knows where the user looks.
+
+    What a process writes that the rank has forked goes to the stream that was there before.
+    """
+
+    encoding = "utf-8"
 
     def __init__(self, seat: ProcessSeat, name: str) -> None:
         super().__init__()
         self._seat, self._name = seat, name
+        self._before = getattr(sys, name)
 
     def write(self, text: str) -> int:
         """Send the text."""
-        if text:
+        if current() is not self._seat:
+            self._before.write(text)
+        elif text:
             self._seat.tell("print", self._name, text)
         return len(text)
 
     def flush(self) -> None:
         """Send it now."""
-        self._seat.flush()
+        if current() is self._seat:
+            self._seat.send_kept()
+        else:
+            self._before.flush()
 
     def writable(self) -> bool:
         """Always."""
         return True
 
+    def fileno(self) -> int:
+        """Of the stream that was there before."""
+        return int(self._before.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._before, name)
+
 
 @contextmanager
-def _forwarded_output(seat: ProcessSeat) -> Iterator[None]:
+def forwarded_output(seat: ProcessSeat) -> Iterator[None]:
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = ForwardedLines(seat, "stdout"), ForwardedLines(seat, "stderr")
     try:

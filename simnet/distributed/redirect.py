@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch._C import _distributed_c10d as c10d_core
+from torch.nn.parallel import DistributedDataParallel
 
 from simnet.distributed.backend import BACKEND, DEFAULT_TIMEOUT, announce, create
 from simnet.distributed.process_group import SimProcessGroup
@@ -35,9 +37,9 @@ def redirected(join: Callable[[dict[str, Any]], None]) -> Iterator[None]:
 
     with ExitStack() as undo:
         for function, make in (
-            (dist.init_process_group, lambda original: _init(original, join)),
-            (dist.monitored_barrier, _monitored_barrier),
-            (dist.split_group, _split_group),
+            (C10D.init_process_group, lambda original: _init(original, join)),
+            (C10D.monitored_barrier, _monitored_barrier),
+            (C10D.split_group, _split_group),
         ):
             undo.enter_context(replaced(function, make))
         for holder, name, make in (
@@ -45,6 +47,7 @@ def redirected(join: Callable[[dict[str, Any]], None]) -> Iterator[None]:
             (C10D, "_get_default_timeout", _default_timeout),
             (torch._C.Future, "wait", _future_wait),
             (torch._C.Future, "done", _future_done),
+            (DistributedDataParallel, "_register_builtin_comm_hook", _builtin_hook),
         ):
             undo.enter_context(replaced_attribute(holder, name, make))
         yield
@@ -149,6 +152,19 @@ def _split_group(original: Function, seat: Seat) -> Function:
         return group
 
     return split_group
+
+
+@for_ranks
+def _builtin_hook(original: Function, seat: Seat) -> Function:
+    """torch's hooks in C++ want futures of a type that Python cannot make: take their twins."""
+    from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+
+    def register(self: DistributedDataParallel, kind: Any) -> None:
+        fp16 = kind == c10d_core.BuiltinCommHookType.FP16_COMPRESS
+        hook = default_hooks.fp16_compress_hook if fp16 else default_hooks.allreduce_hook
+        self.register_comm_hook(None, hook)
+
+    return register
 
 
 # Futures: torch waits for them in C++, where no rank could give up its turn

@@ -12,11 +12,12 @@ from simnet.distributed.launch import Plan
 from simnet.distributed.output import prefixed_output
 from simnet.distributed.progress import Progress
 from simnet.distributed.random_states import RandomStates
+from simnet.distributed.steps import steps_told
 from simnet.distributed.threads import ThreadDriver, ThreadSeat
 from simnet.distributed.virtual_time import virtual_time
 from simnet.distributed.watchdog import Watchdog
 from simnet.distributed.world import default_group, one_run, rank_worlds
-from simnet.ranks.data import NoData
+from simnet.ranks.data import no_data
 from simnet.ranks.member import Member
 from simnet.ranks.seat import Seat
 from simnet.ranks.session import Session
@@ -27,13 +28,15 @@ from simnet.workload.trace import make_trace
 def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
     """Carry out `simnet.run` with ranks as threads."""
     assert isinstance(plan.kind, Threads)
-    session = Session(plan.conditions, make_exchange if plan.kind.data else NoData)
+    moves_data = plan.kind.data
+    session = Session(plan.conditions, make_exchange if moves_data else no_data)
     progress = Progress(session, quiet=plan.quiet)
     watchdog = Watchdog(plan.watchdog, progress.show)
     count, seed = plan.num_ranks, plan.conditions.seed
     with ExitStack() as undo:
         undo.enter_context(one_run())
         worlds = undo.enter_context(rank_worlds())
+        undo.enter_context(steps_told())
         undo.enter_context(prefixed_output(count))
         if plan.virtual_time:
             undo.enter_context(virtual_time(train))
@@ -46,8 +49,8 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
                 return train(seat.number, count)
 
         def make_seat(driver: ThreadDriver, member: Member) -> ThreadSeat:
-            meter = None if plan.compute is None else plan.compute.meter(member.number, seed)
-            return ThreadSeat(driver, member, count, meter=meter, poll_interval=plan.poll_interval)
+            about = plan.seat_settings(member.number)
+            return ThreadSeat(driver, member, count, moves_data=moves_data, **about)
 
         drivers = [
             ThreadDriver(number, body, make_seat, states.switch_to, watchdog)

@@ -6,9 +6,12 @@ when the thread waits for something on the clock, or ends.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import ctypes
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,13 +20,14 @@ from simnet.ranks.call import Call
 from simnet.ranks.errors import EndedError
 from simnet.ranks.member import Member
 from simnet.ranks.requests import answer
-from simnet.ranks.seat import Meter, Seat, enter
+from simnet.ranks.seat import Seat, enter
 from simnet.ranks.ticket import Ticket
 from simnet.ranks.waits import Lookup, Poll, Sleep, Wait
 from simnet.ranks.where import user_line
 
-PATIENCE_S = 1.0  # wall time left to a thread that is told to end
-MAX_REFUSALS = 100  # how often such a thread may go on to wait for something else
+GRACE_S = 0.7  # wall time for a thread that is told to end, until it is interrupted
+LOOK_EVERY_S = 0.02
+MAX_REFUSALS = 100  # how often such a thread may go on to call something else
 
 
 class ThreadSeat(Seat):
@@ -77,11 +81,11 @@ class ThreadDriver:
         on_turn: Callable[[int], None],
         watchdog: Watchdog,
     ) -> None:
-        self.stuck = False
         self._number, self._body, self._make_seat = number, body, make_seat
         self._on_turn, self._watchdog = on_turn, watchdog
         self._next: Wait | None = None
         self._ending = False
+        self._refusals = 0
         self._parked = True
         self._go, self._back = threading.Lock(), threading.Lock()
         self._go.acquire()
@@ -100,14 +104,21 @@ class ThreadDriver:
         self.check()
 
     def check(self) -> None:
-        """End the rank's code if the run has ended without it."""
+        """End the rank's code if the run has ended without it; in the end, by not coming back."""
         if self._ending:
+            self._refusals += 1
+            if self._refusals > MAX_REFUSALS:
+                threading.Event().wait()
             raise EndedError
 
     def _hand_back(self) -> None:
         self._parked = True
         if self._back.locked():  # else an interrupted loop has not taken the last one yet
             self._back.release()
+
+    def _live(self, member: Member) -> None:
+        with contextlib.suppress(EndedError):  # which may come anywhere
+            self._main(member)
 
     def _main(self, member: Member) -> None:
         self._go.acquire()
@@ -117,7 +128,8 @@ class ThreadDriver:
         enter(seat)
         try:
             if not self._ending:
-                result = _metered(self._body, seat)
+                with seat.at_work():
+                    result = self._body(seat)
         except EndedError:
             pass
         except BaseException as raised:
@@ -135,7 +147,7 @@ class ThreadDriver:
         if self._thread is None:
             self._thread = threading.Thread(
                 target=contextvars.copy_context().run,
-                args=(self._main, member),
+                args=(self._live, member),
                 name=f"simnet-rank-{self._number}",
                 daemon=True,
             )
@@ -152,26 +164,36 @@ class ThreadDriver:
         )
         return self._next
 
-    def stop(self, member: Member) -> None:
-        """Make the thread end wherever it is.
+    def stop(self, member: Member, until: float) -> str:
+        """Make the thread end wherever it is; returns in words what is left of it.
 
-        It gets an exception from whatever it waits in. A thread that is stuck in code of its own
-        is left alone, and `stuck`: whatever it asks of the run later only raises. An interrupt
-        may have come at any point of a hand-over, so nothing is taken for granted of the locks.
+        It gets an exception from whatever it waits in, and after a moment wherever it is. A thread
+        that is stuck outside of Python all the same is left alone: whatever it asks of the run
+        later only raises. An interrupt may have come at any point of a hand-over, so nothing is
+        taken for granted of the locks.
         """
         self._ending = True
-        if self._thread is None:
-            return
-        for _ in range(MAX_REFUSALS):
-            if member.ended:
-                self._thread.join(PATIENCE_S)
-                break
+        thread = self._thread
+        if thread is None:
+            return ""
+        begin, interrupted = time.monotonic(), False
+        while thread.is_alive():
             if self._parked and self._go.locked():
                 self._on_turn(self._number)
                 self._go.release()
-            if not self._back.acquire(timeout=PATIENCE_S):
+            now = time.monotonic()
+            if not interrupted and not member.ended and now > min(begin + GRACE_S, until):
+                interrupted = True
+                _interrupt(thread)
+            thread.join(LOOK_EVERY_S)
+            if now > until:
                 break
-        self.stuck = not member.ended
+        if not thread.is_alive():
+            return ""
+        return (
+            f"the thread of rank {member.number} is stuck{_at(self.where(member))} and is left "
+            "behind: what it calls from now on only raises"
+        )
 
     def where(self, member: Member) -> str:
         """The line of the user's code that waits."""
@@ -180,17 +202,12 @@ class ThreadDriver:
         return user_line(frame) if frame is not None else ""
 
 
-def _metered(body: Callable[[Seat], Any], seat: Seat) -> Any:
-    """Run a rank's code, what it computes measured, and charged until its end."""
-    meter: Meter | None = seat.meter
-    if meter is None:
-        return body(seat)
-    meter.begin()
-    try:
-        meter.resume()
-        result = body(seat)
-        seat.now()
-        return result
-    finally:
-        meter.pause()
-        meter.end()
+def _interrupt(thread: threading.Thread) -> None:
+    """Raise an exception in a thread that executes Python code, or comes back to it."""
+    assert thread.ident is not None
+    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    raise_in(ctypes.c_ulong(thread.ident), ctypes.py_object(EndedError))
+
+
+def _at(where: str) -> str:
+    return f" at {where}" if where else ""

@@ -48,7 +48,7 @@ class Parcels:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._folder = str(folder)
+        self.folder = str(folder)
 
     def pack(self, tensors: Sequence[Tensor]) -> list[Encoded]:
         """Encode tensors, wherever they are; what they hold now is what arrives."""
@@ -65,16 +65,17 @@ class Parcels:
         if len(raw) < LARGE:
             return (*about, raw.numpy().tobytes())
         name = secrets.token_hex(8)
-        shared = torch.from_file(
-            os.path.join(self._folder, name), shared=True, size=len(raw), dtype=torch.uint8
-        )
+        path = os.path.join(self.folder, name)
+        if not _reserved(path, len(raw)):
+            return (*about, raw.numpy().tobytes())
+        shared = torch.from_file(path, shared=True, size=len(raw), dtype=torch.uint8)
         shared.copy_(raw)
         return (*about, name)
 
     def _unpack(self, dtype: str, shape: tuple[int, ...], data: bytes | str) -> Tensor:
         kind = getattr(torch, dtype)
         if isinstance(data, str):
-            path = os.path.join(self._folder, data)
+            path = os.path.join(self.folder, data)
             size = os.path.getsize(path)
             raw = torch.from_file(path, shared=True, size=size, dtype=torch.uint8)
             os.unlink(path)
@@ -82,3 +83,17 @@ class Parcels:
         if not data:
             return torch.empty(shape, dtype=kind)
         return torch.frombuffer(bytearray(data), dtype=kind).view(shape)
+
+
+def _reserved(path: str, size: int) -> bool:
+    """Make a file of some size, whose room is certain: a file that overflows kills who writes."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+    except OSError:
+        os.unlink(path)
+        return False
+    finally:
+        os.close(descriptor)
+    return True

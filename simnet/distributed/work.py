@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -40,6 +39,8 @@ class SimWork(dist.Work):
         What is filled.
     results : sequence of Tensor
         What `result` and the future give.
+    deliver : callable, optional
+        Takes what came, where it is not just copied into the targets.
     timeout : float
         Virtual seconds after which waiting fails; infinite where the program gave none.
     """
@@ -52,9 +53,11 @@ class SimWork(dist.Work):
         targets: Sequence[Tensor],
         results: Sequence[Tensor],
         timeout: float = INFINITY,
+        deliver: Callable[[Sequence[Tensor]], None] | None = None,
     ) -> None:
         super().__init__()
         self._seat, self._call = seat, call
+        self._deliver = deliver
         self._targets, self._results = targets, list(results)
         self._timeout = timeout
         self._future: Future[Any] | None = None
@@ -62,9 +65,13 @@ class SimWork(dist.Work):
 
     def _finish(self, handle: Any) -> None:
         """Take what came; called once, when the call is over."""
-        for target, values in zip(self._targets, handle.outputs(), strict=False):
-            put(target, values)
-        self._targets = ()
+        came = handle.outputs()
+        if self._deliver is None:
+            for target, values in zip(self._targets, came, strict=False):
+                put(target, values)
+        elif handle.error is None:
+            self._deliver(came)
+        self._targets, self._deliver = (), None
         if self._future is not None:
             _settle(self._future, self._results, handle.error)
 
@@ -90,9 +97,14 @@ class SimWork(dist.Work):
             raise self._handle.error
         return True
 
-    def over_within(self, timeout: float) -> bool:
-        """Wait at most until so many virtual seconds after the call; returns whether it is over."""
-        return self._seat.wait(self._handle, self._handle.issued + timeout)
+    def over_by(self, time: float) -> bool:
+        """Wait at most until a virtual time; returns whether it is over."""
+        return self._seat.wait(self._handle, time)
+
+    @property
+    def over(self) -> bool:
+        """Whether it is over, as far as this rank knows; takes no time."""
+        return bool(self._handle.over)
 
     def synchronize(self) -> None:
         """The same as `wait`."""
@@ -187,7 +199,12 @@ def _drain_after_backward(wait: Callable[[], Any]) -> None:
     """Let a backward pass that is under way wait before it ends.
 
     DistributedDataParallel's reducer waits for futures in C++ when the pass ends, where no rank
-    can give up its turn; by then this has waited for them.
+    can give up its turn; by then this has waited for them. When the pass has no node left it is
+    ending already, and the reducer (with a static graph) may wait before anything else runs.
     """
-    with contextlib.suppress(RuntimeError):  # no backward pass
+    if torch._C._current_graph_task_id() == -1:
+        return  # no backward pass
+    if torch._C._current_autograd_node() is None:
+        wait()
+    else:
         torch.autograd.Variable._execution_engine.queue_callback(wait)

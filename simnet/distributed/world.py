@@ -57,10 +57,28 @@ class Worlds:
     def __init__(self, outside: Any) -> None:
         object.__setattr__(self, "outside", outside)
         object.__setattr__(self, "_thread", threading.local())
+        object.__setattr__(self, "_inside", set())
+        object.__setattr__(self, "_over", threading.Event())
 
     def enter(self, world: RankWorld) -> None:
         """Give the calling thread a world of its own."""
         self._thread.world = world
+        self._inside.add(threading.get_ident())
+
+    def leave(self) -> None:
+        """The calling thread, which has a world of its own, ends."""
+        self._inside.discard(threading.get_ident())
+        if self._over.is_set() and C10D._world is self:
+            self.withdraw()
+
+    def withdraw(self) -> None:
+        """Put the caller's world back, once no stuck thread is left that could reach it."""
+        self._over.set()
+        if not self._inside:
+            outside = self.outside
+            while isinstance(outside, Worlds) and not outside._inside:
+                outside = outside.outside
+            setattr(C10D, "_world", outside)  # noqa: B010 (not an attribute for mypy)
 
     def here(self) -> Any:
         """The calling thread's world."""
@@ -100,12 +118,12 @@ def rank_worlds() -> Iterator[Worlds]:
             importlib.import_module(name)
         register()
         for holder, attribute in (
-            (C10D, "_world"),
             (C10D, "_default_pg_init_method"),
             (sys, "excepthook"),
         ):
             undo.callback(setattr, holder, attribute, getattr(holder, attribute))
         worlds = Worlds(C10D._world)
+        undo.callback(worlds.withdraw)
         setattr(C10D, "_world", worlds)  # noqa: B010 (not an attribute for mypy)
         isolate_threads = getattr(c10d_core, "_set_thread_isolation_mode")  # noqa: B009
         isolate_threads(True)
@@ -122,22 +140,28 @@ def default_group(worlds: Worlds, seat: Seat) -> Iterator[None]:
     try:
         yield
     finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        try:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+        finally:
+            worlds.leave()
 
 
 def init(seat: Seat, **given: Any) -> None:
     """Make a rank's default process group."""
-    bare = inspect.unwrap(dist.init_process_group)
-    arguments = {"store": SimStore(seat), "rank": seat.number, "world_size": seat.world_size}
+    bare = inspect.unwrap(C10D.init_process_group)
+    store = SimStore(seat)
+    arguments = {"store": store, "rank": seat.number, "world_size": seat.world_size}
     if given.get("timeout") is not None:
         arguments["timeout"] = given["timeout"]
     bare(BACKEND, **arguments)
+    # torch keeps the C++ half of a store only; without the other one it can do nothing.
+    vars(C10D._get_default_group())["_default_store"] = store
 
 
 def check_torch() -> None:
     """Refuse settings under which torch goes round a backend."""
-    if not isinstance(C10D._world, C10D._World):
+    if not isinstance(C10D._world, C10D._World | Worlds):
         raise RuntimeError(f"simnet.run: torch's process groups are held by {C10D._world!r}")
     if getattr(C10D, "_use_torchcomms_enabled", bool)():
         raise RuntimeError("simnet.run: torchcomms goes round backends; switch it off in torch")

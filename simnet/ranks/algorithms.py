@@ -27,7 +27,7 @@ def chosen_algorithms(
 ) -> dict[str, Algorithm]:
     """The algorithm of each kind that is named; see `run`."""
     if isinstance(algorithm, str):
-        return {"all_reduce": algorithm}
+        algorithm = {"all_reduce": algorithm}
     if callable(algorithm):
         return dict.fromkeys(CHOOSABLE, algorithm)
     if not isinstance(algorithm, Mapping):

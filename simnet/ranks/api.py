@@ -1,4 +1,4 @@
-"""What a program may ask of simnet inside a rank: its time, and to charge time."""
+"""What a program may ask of simnet inside a rank: its time, to charge time, to mark phases."""
 
 from __future__ import annotations
 
@@ -53,3 +53,27 @@ def step() -> None:
     seat = current()
     if seat is not None:
         seat.step()
+
+
+def phase(name: str) -> None:
+    """Say that what the calling rank does from now on belongs to a phase, such as "round 3".
+
+    The trace holds it as an entry of action "phase", so that a replay tells when each phase began
+    on another network. It takes no virtual time. Outside a rank nothing happens.
+
+    Parameters
+    ----------
+    name : str
+        The phase's name.
+
+    Raises
+    ------
+    TypeError
+        If the name is no text; outside a rank too.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"phase({name!r}): a text")
+    seat = current()
+    if seat is not None:
+        with seat.away():
+            seat.ask("phase", name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from simnet.collectives import Collective
 
 # What two ranks must agree on.
-AGREED = ("kind", "count", "dtype", "op", "root", "splits", "uneven")
+AGREED = ("kind", "count", "dtype", "op", "root", "splits", "uneven", "free")
 PAIRED = ("send", "recv")
 ANY_SOURCE = -1
 
@@ -48,6 +48,8 @@ class Call:
         Of a send or recv.
     algorithm : str
         How it is to be carried out, where the rank itself says so; empty for the run's choice.
+    free : bool
+        Whether the network carries nothing for it: its bytes go in a later call, with others'.
     where : str
         "file:line" of the user's code.
     """
@@ -68,7 +70,13 @@ class Call:
     peer: int = ANY_SOURCE
     tag: int = 0
     algorithm: str = ""
+    free: bool = False
     where: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is a collective of no bytes: libraries return from it at once."""
+        return not self.size and self.kind not in (*PAIRED, "barrier") and not self.uneven
 
     def agrees(self, other: Call) -> bool:
         """Whether both can be parts of one operation."""
@@ -77,7 +85,8 @@ class Call:
     def describe(self) -> str:
         """The call in words: "all_reduce of 10×3 float32 (SUM)"."""
         shape = "×".join(map(str, self.shape)) or ("1" if self.count == 1 else str(self.count))
-        data = f" of {shape} {self.dtype}" if self.dtype else ""
+        shape = "" if self.uneven else f"{shape} "
+        data = f" of {shape}{self.dtype}" if self.dtype else ""
         op = f" ({self.op})" if self.op else ""
         return f"{self.kind}{data}{op}{self._partner()}"
 
@@ -120,6 +129,8 @@ class Call:
         Parts that differ in size go as NCCL sends them, which has no uneven collectives: an
         all_gather as one broadcast a part, a reduce_scatter as one reduce a part.
         """
+        if self.free or self.empty:
+            return ()
         if self.splits:
             kind = "broadcast" if self.kind == "all_gather" else "reduce"
             return tuple(

@@ -25,5 +25,11 @@ class RankLostError(RuntimeError):
     """A rank's process has ended without a word."""
 
 
-class EndedError(BaseException):
-    """Raised inside a rank whose run has ended without it; not for programs to catch."""
+class EndedError(SystemExit):
+    """Raised inside a rank whose run has ended without it; not for programs to catch.
+
+    Where nobody does, its process ends with exit code 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("simnet: the run has ended, and this rank with it")

@@ -45,7 +45,7 @@ class Hub:
         self.fabric = fabric
         self.hosts = tuple(hosts)
         self.board = Board(fabric.env)
-        self.calls: list[tuple[Call, int, tuple[Operation, ...]]] = []
+        self.calls: list[tuple[Call, int, Sequence[Operation]]] = []
         self._algorithms = algorithms
         self._make_exchange = make_exchange
         self._counts: Counter[tuple[int, GroupKey]] = Counter()
@@ -89,7 +89,7 @@ class Hub:
             place = self._place(call)
             works = call.works(place, algorithm)
             meeting.operations = [self.fabric.post(work, sequence=count) for work in works]
-        self.calls.append((call, position, tuple(meeting.operations)))
+        self.calls.append((call, position, meeting.operations))
         return meeting
 
     def _algorithm(self, call: Call) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from simnet.engine import Clock
@@ -11,6 +12,7 @@ from simnet.ranks.polls import Polls
 from simnet.ranks.turns import Turns
 
 INFINITY = float("inf")
+PATIENCE_S = 1.0  # wall time for all ranks to end
 
 
 def run_members(
@@ -39,7 +41,7 @@ def run_members(
     BaseException
         Whatever a rank raised, with a note that says which and when. The others are stopped.
     """
-    turns = Turns(clock)
+    turns = Turns(clock, lambda: any(member.error is not None for member in members))
     ended: list[Member] = []
     for member in members:
         clock.process(member.live(turns, ended.append))
@@ -57,9 +59,25 @@ def run_members(
                 if member.error is not None:
                     raise _noted(member.error, member)
         clock.run()
-    finally:
-        for member in members:
-            member.driver.stop(member)
+    except BaseException as error:
+        for left in _stop(members):
+            error.add_note(left)
+        raise
+    _stop(members)
+
+
+def _stop(members: Sequence[Member]) -> list[str]:
+    """Make every rank end; returns in words what is left. An interrupt makes it quicker."""
+    until = time.monotonic() + PATIENCE_S
+    left = []
+    for member in members:
+        while True:
+            try:
+                left.append(member.driver.stop(member, until))
+                break
+            except KeyboardInterrupt:
+                until = 0.0
+    return [words for words in left if words]
 
 
 def _noted(error: BaseException, member: Member) -> BaseException:

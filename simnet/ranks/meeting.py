@@ -41,7 +41,6 @@ class Meeting:
         self._exchange = exchange
         self._calls: dict[int, Call] = {}
         self._tickets: dict[int, Ticket] = {}
-        self._complete = {position: env.event() for position in range(len(call.ranks))}
 
     @property
     def full(self) -> bool:
@@ -83,15 +82,14 @@ class Meeting:
         """Let a rank in: take its data, and let its ticket wait for them."""
         self._calls[position] = call
         self._tickets[position] = ticket
-        for complete in self._exchange.join(position, tensors):
-            self._complete[complete].succeed()
         now = float(self._env.now)
         for other in self._tickets.values():
             if not other.over:
                 other.peers_came = now
         ticket.describe = self.describe
         ticket.give(lambda: self._exchange.outputs(position))
-        ticket.needs(self._complete[position])
+        for complete in self._exchange.join(position, tensors):
+            self._tickets[complete].part_over()
 
     def describe(self) -> str:
         """What a rank that is inside waits for, in words."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
 import simpy
+from simpy.events import NORMAL, EventPriority
 
-from simnet.engine import Clock
+from simnet.engine import OVER, Clock
 from simnet.ranks.call import Call
 from simnet.ranks.hub import Hub
 from simnet.ranks.polls import Polls
@@ -15,6 +16,8 @@ from simnet.ranks.recorder import Recorder
 from simnet.ranks.ticket import Ticket
 from simnet.ranks.turns import Turns
 from simnet.ranks.waits import Lookup, Poll, Wait
+
+SHOWN = 3  # calls that words about a rank name
 
 
 class Driver(Protocol):
@@ -29,8 +32,12 @@ class Driver(Protocol):
         Everything else that the code asks for meanwhile is asked of `member`.
         """
 
-    def stop(self, member: Member) -> None:
-        """Make it end, wherever it is; called once, whatever has happened."""
+    def stop(self, member: Member, until: float) -> str:
+        """Make it end, wherever it is, whatever has happened.
+
+        Returns in words what is left of it at `until`, wall seconds of `time.monotonic`; nothing
+        if nothing is. It may be called again.
+        """
 
     def where(self, member: Member) -> str:
         """Where in the user's code it waits: "file:line"; empty if unknown."""
@@ -137,14 +144,19 @@ class Member:
         self._polls.moved(self.number)
         if isinstance(wait, Lookup):
             keys = self.hub.board.await_keys(wait.keys)
-            return self._first_of([keys], wait.until)
+            return self._first_of([keys], wait.until, OVER)
         if any(ticket.over for ticket in wait.tickets):
             return self.clock.at(self.clock.now)
-        return self._first_of([ticket.event for ticket in wait.tickets], wait.until)
+        # A call that is over at the very instant of its timeout is in time.
+        priority = OVER if wait.why == "wait" else NORMAL
+        return self._first_of([ticket.event for ticket in wait.tickets], wait.until, priority)
 
-    def _first_of(self, events: list[simpy.Event], until: float) -> simpy.Event:
+    def _first_of(
+        self, events: list[simpy.Event], until: float, priority: EventPriority
+    ) -> simpy.Event:
+        """Whichever comes first of some events and a time."""
         if until < float("inf"):
-            events.append(self.clock.at(max(until, self.clock.now)))
+            events.append(self.clock.at(max(until, self.clock.now), priority=priority))
         if len(events) == 1:
             return events[0]
         first = self.clock.event()
@@ -175,7 +187,13 @@ class Member:
             missing = [key for key in wait.keys if not self.hub.board.has([key])]
             return f"waits for {', '.join(missing)} in the store"
         if isinstance(wait, Poll):
-            return "polls, and nothing is left that could happen"
+            return f"polls{self._open()}, and nothing is left that could happen"
         if wait.why == "compute":
             return "computes"
         return f"waits in {'; '.join(ticket.describe() for ticket in wait.tickets)}"
+
+    def _open(self) -> str:
+        """Its calls that are not over, in words; of many the oldest."""
+        calls = [ticket.describe() for ticket in self.tickets if not ticket.over]
+        more = f" and {len(calls) - SHOWN} more calls" if len(calls) > SHOWN else ""
+        return f" with {' and '.join(calls[:SHOWN])}{more}" if calls else ""

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from simnet.ranks.ticket import Ticket
 from simnet.ranks.waits import Lookup, Poll, Sleep, Wait
 
-NAN = float("nan")
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -29,7 +27,7 @@ class Entry:
     tickets : tuple of int
         Numbers of the rank's calls.
     seconds : float
-        Length of a span that began, or of a timeout; NaN elsewhere.
+        Length of a span that began, or of a timeout; None elsewhere.
     name : str
         A phase's name, or keys of the store.
     """
@@ -38,7 +36,7 @@ class Entry:
     begin: float
     end: float
     tickets: tuple[int, ...] = ()
-    seconds: float = NAN
+    seconds: float | None = None
     name: str = ""
 
 
@@ -118,7 +116,7 @@ class Recorder:
         self.account.idle += end - begin
         expired = end >= wait.until
         self.timely |= expired
-        limit = wait.until - begin if expired else NAN
+        limit = wait.until - begin if expired else None
         self.entries.append(Entry("lookup", begin, end, (), limit, "\n".join(wait.keys)))
 
     def _polled(self, begin: float, end: float) -> None:
@@ -149,9 +147,9 @@ class Recorder:
         over = tuple(ticket.number for ticket in wait.tickets if ticket.over)
         started = wait.duration == wait.duration
         name = ("compute" if wait.why == "compute" else "pause") if started else "resume"
-        self.entries.append(
-            Entry(name, begin, end, over if end < wait.until else (), wait.duration)
-        )
+        over = over if end < wait.until else ()
+        seconds = wait.duration if started else None
+        self.entries.append(Entry(name, begin, end, over, seconds))
 
 
 def hidden(tickets: Sequence[Ticket], exposed: float) -> float:

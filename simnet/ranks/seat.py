@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, Protocol
 
+from simnet.ranks.bucketing import Bucket
 from simnet.ranks.call import Call
 from simnet.ranks.waits import Lookup, Poll, Sleep, Why
 
@@ -16,6 +20,7 @@ INFINITY = float("inf")
 
 _THREAD = threading.local()
 _PROCESS: list[Seat] = []  # the one rank of a process that is a rank as a whole
+_FORKS: list[bool] = []  # whether this process knows what to do when it is forked
 
 
 class Meter(Protocol):
@@ -63,6 +68,10 @@ class Seat(ABC):
         What charges computation; None where it is free.
     poll_interval : float
         Virtual seconds that a look at a handle costs.
+    moves_data : bool
+        False where only shapes count.
+    bucket : Bucket or None
+        Gathers small calls; None where they go as issued.
     """
 
     shares_memory = True
@@ -73,12 +82,18 @@ class Seat(ABC):
         world_size: int,
         meter: Meter | None = None,
         poll_interval: float = POLL_INTERVAL_S,
+        bucket: Bucket | None = None,
+        moves_data: bool = True,
     ) -> None:
         self.number, self.world_size = number, world_size
         self.meter, self.poll_interval = meter, poll_interval
+        self.bucket, self.moves_data = bucket, moves_data
         self._pending: dict[Any, Callable[[], None]] = {}
         self._watched: dict[Any, None] = {}
+        self.bytes: Counter[str] = Counter()
+        self._phase, self._is_free = "", False
         self._away_depth = 0
+        self._counts_steps = False
 
     # What a kind of ranks has to give
 
@@ -119,10 +134,40 @@ class Seat(ABC):
             Called with the handle, in the rank's own thread, when the rank next waits or looks
             and the call is over.
         """
+        self.bytes[self._phase] += call.size
+        if self._is_free:
+            call = replace(call, free=True)
         with self.away():
-            handle = self._issue(call, tensors)
-            self._pending[handle] = lambda: finish(handle)
-            return handle
+            if self.bucket is not None:
+                return self._issue_bucketed(self.bucket, call, tensors, finish)
+            return self._issue_now(call, tensors, finish)
+
+    def _issue_now(self, call: Call, tensors: Sequence[Any], finish: Callable[[Any], None]) -> Any:
+        handle = self._issue(call, tensors)
+        self._pending[handle] = lambda: finish(handle)
+        return handle
+
+    def _issue_bucketed(
+        self, bucket: Bucket, call: Call, tensors: Sequence[Any], finish: Callable[[Any], None]
+    ) -> Any:
+        """Let a call's bytes go with others if they may, else after what is in the bucket."""
+        if not bucket.takes(call) or not bucket.is_of(call):
+            self.flush()
+        if not bucket.takes(call):
+            return self._issue_now(call, tensors, finish)
+        full = bucket.put(call)
+        handle = self._issue_now(replace(call, free=True), tensors, finish)
+        if full:
+            self.flush()
+        return handle
+
+    def flush(self) -> None:
+        """Send what is in the bucket, and wait for it."""
+        call = self.bucket.empty() if self.bucket is not None else None
+        if call is not None:
+            handle = self._issue(call, ())
+            while not handle.over:
+                self._rest(Sleep(tickets=(handle,)))
 
     def watch(self, handle: Any) -> None:
         """Let every wait be interrupted when the call is over, so that `finish` is called then."""
@@ -149,10 +194,32 @@ class Seat(ABC):
     def look(self, handle: Any) -> bool:
         """Whether a call is over; takes a poll interval where it is not."""
         with self.away():
+            self.flush()
             if not handle.over:
                 self._rest(Poll(interval=self.poll_interval))
             self._settle()
         return bool(handle.over)
+
+    @contextmanager
+    def phase(self, name: str, *, free: bool = False) -> Iterator[None]:
+        """What happens inside belongs to a phase; `bytes` counts its calls by it.
+
+        Calls of a free phase move their data and cost no time, and what the rank computes in it
+        is not charged; they still wait for the data.
+        """
+        before = self._phase, self._is_free
+        with self.away() if free else nullcontext():
+            self._enter_phase(name, free)
+            try:
+                yield
+            finally:
+                self._enter_phase(*before)
+
+    def _enter_phase(self, name: str, free: bool) -> None:
+        with self.away():
+            self.flush()
+        self._phase, self._is_free = name, free
+        self.note("phase", name)
 
     @property
     def watching(self) -> bool:
@@ -162,23 +229,59 @@ class Seat(ABC):
     def glance(self) -> None:
         """Look whether anything is over; takes a poll interval."""
         with self.away():
+            self.flush()
             self._rest(Poll(interval=self.poll_interval))
 
     def spend(self, seconds: float, why: Why = "compute") -> None:
         """Let virtual time pass: computing, or pausing ("idle")."""
         with self.away():
+            self.flush()
             self._spend(seconds, why)
 
     def lookup(self, keys: Sequence[str], until: float = INFINITY) -> None:
         """Wait until keys are in the run's store, or a time."""
         with self.away():
+            self.flush()
             self._rest(Lookup(keys=tuple(keys), until=until))
 
     def step(self) -> None:
         """A training step is over."""
+        self._counts_steps = True
         if self.meter is not None:
             self.meter.step()
-        self.ask("step")
+        self._stepped()
+
+    def optimizer_stepped(self) -> None:
+        """An optimizer has stepped: a training step's end, unless the program says those itself."""
+        if not self._counts_steps:
+            self._stepped()
+
+    def _stepped(self) -> None:
+        with self.away():
+            self.flush()
+        self.note("step")
+
+    def note(self, method: str, *arguments: Any) -> None:
+        """Tell the run something that needs no answer."""
+        self.ask(method, *arguments)
+
+    def close(self) -> None:  # noqa: B027 (most hold nothing)
+        """Let go of what it holds of the run."""
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While the rank's code runs: what it computes is metered, and charged until its end."""
+        if self.meter is not None:
+            self.meter.begin()
+            self.meter.resume()
+        try:
+            yield
+            with self.away():
+                self.flush()
+        finally:
+            if self.meter is not None:
+                self.meter.pause()
+                self.meter.end()
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -234,5 +337,19 @@ def enter(seat: Seat | None) -> None:
 
 
 def enter_process(seat: Seat) -> None:
-    """Make this whole process a rank."""
+    """Make this whole process a rank; processes that it forks are none."""
+    if not _FORKS:
+        os.register_at_fork(after_in_child=_forget)
+        _FORKS.append(True)
     _PROCESS[:] = [seat]
+
+
+def leave_process() -> None:
+    """Make this process no rank any more."""
+    _PROCESS.clear()
+
+
+def _forget() -> None:
+    for seat in _PROCESS:
+        seat.close()
+    _PROCESS.clear()

@@ -35,6 +35,8 @@ class Conditions:
         Root of the random streams.
     algorithms : mapping
         See `simnet.ranks.hub.Hub`.
+    engine : str
+        See `simnet.engine.make_model`.
     """
 
     net: Network
@@ -42,6 +44,7 @@ class Conditions:
     transport: Transport
     seed: int
     algorithms: Mapping[str, Algorithm] = field(default_factory=dict)
+    engine: str = "auto"
 
 
 class Session:
@@ -58,7 +61,13 @@ class Session:
     def __init__(self, conditions: Conditions, make_exchange: MakeExchange) -> None:
         self.conditions = conditions
         self.clock = Clock()
-        model = make_model(conditions.net, conditions.transport, conditions.seed, repeats=True)
+        model = make_model(
+            conditions.net,
+            conditions.transport,
+            conditions.seed,
+            engine=conditions.engine,
+            repeats=True,
+        )
         self.fabric = Fabric(self.clock, conditions.net, model)
         self.hub = Hub(self.fabric, conditions.hosts, conditions.algorithms, make_exchange)
         self.polls = Polls(self.clock)

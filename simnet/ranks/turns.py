@@ -19,10 +19,17 @@ class Turns:
     All are told to go on, lowest first, then each is followed until it waits, lowest first:
     ranks that are processes run side by side meanwhile, threads one after the other, and what
     they ask for is taken up in the same order either way.
+
+    Parameters
+    ----------
+    clock : Clock
+        The run's clock.
+    is_over : callable
+        Asked when a rank has ended: whether the others are not to be followed any more.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, is_over: Callable[[], bool] = bool) -> None:
+        self._clock, self._is_over = clock, is_over
         self._ready: list[tuple[int, simpy.Event, Halves]] = []
 
     def ask(self, number: int, halves: Callable[[], Halves]) -> simpy.Event:
@@ -47,4 +54,7 @@ class Turns:
         for _number, _turn, (go, _settle) in ready:
             go()
         for _number, turn, (_go, settle) in ready:
-            turn.succeed(settle())
+            wait = settle()
+            turn.succeed(wait)
+            if wait is None and self._is_over():
+                return

@@ -6,7 +6,7 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 
 _OWN = str(Path(__file__).parents[1])
 _SKIPPED = (
@@ -27,6 +27,25 @@ def user_line(frame: FrameType | None = None) -> str:
             return f"{_short(name)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+def user_traceback(error: BaseException) -> TracebackType | None:
+    """An error's traceback from the user's outermost line on; all of it where there is none."""
+    part = error.__traceback__
+    while part is not None and _is_skipped(part.tb_frame.f_code.co_filename):
+        part = part.tb_next
+    return part or error.__traceback__
+
+
+def raised_at(error: BaseException) -> str:
+    """ "file:line" of the user's innermost line that an error has come through; empty if none."""
+    part, where = error.__traceback__, ""
+    while part is not None:
+        name = part.tb_frame.f_code.co_filename
+        if not _is_skipped(name):
+            where = f"{_short(name)}:{part.tb_lineno}"
+        part = part.tb_next
+    return where
 
 
 _known: dict[str, bool] = {}

@@ -99,7 +99,7 @@ def compare_figure(rows: Iterable[Row]) -> Figure:
             own = [row for row in found if (row["model"], row["size"]) == model]
             _draw_panel(ax, own, slots, labelled=labelled)
             _label_panel(ax, own, slots, names=number % columns == 0)
-        _legend(figure, slots)
+        _legend(figure, slots, bounded=any(row["efficiency"] is not None for row in found))
     return figure
 
 
@@ -227,10 +227,11 @@ def _label_panel(ax: Axes, rows: list[Row], slots: _Slots, *, names: bool) -> No
         )
 
 
-def _legend(figure: Figure, slots: _Slots) -> None:
+def _legend(figure: Figure, slots: _Slots, *, bounded: bool) -> None:
     """What hatching and labels mean."""
     from matplotlib.patches import Patch
 
+    share = " · the lower bound as a share of it" if bounded else ""
     entries = [
         Patch(
             facecolor=style.SOFT_INK if number == 0 else style.tint(style.SOFT_INK, 0.25),
@@ -242,7 +243,7 @@ def _legend(figure: Figure, slots: _Slots) -> None:
     ]
     figure.legend(
         handles=entries,
-        title="beside each bar: virtual time · the lower bound as a share of it",
+        title=f"beside each bar: virtual time{share}",
         title_fontsize=style.SMALL,
         loc="outside lower center",
         ncols=min(4, len(entries)),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, Any
 
-from simnet.units import format_size, format_time
+from simnet.units import format_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,9 +73,9 @@ def _compare_table(title: str | None, profile: str, rows: list[Row]) -> Table:
     from rich.markup import escape
 
     measured = [
-        ("time", *_column([row["time"] for row in rows], _TIMES)),
+        ("time", *column([row["time"] for row in rows], TIMES)),
         *(
-            (name, *_column([row[key] for row in rows], _powers(unit)))
+            (name, *column([row[key] for row in rows], powers(unit)))
             for name, key, unit in (
                 ("algbw", "algbw", "B/s"),
                 ("busbw", "busbw", "B/s"),
@@ -84,7 +84,7 @@ def _compare_table(title: str | None, profile: str, rows: list[Row]) -> Table:
         ),
         ("of best", "%", [_percent(row["efficiency"]) for row in rows]),
     ]
-    table = _table(title)
+    table = plain_table(title)
     table.add_column(f"\n{escape(profile)}", overflow="fold", min_width=NAME_WIDTH - 1)
     table.add_column("\nper")
     table.add_column("\nalgorithm", min_width=NAME_WIDTH, no_wrap=True)
@@ -115,17 +115,17 @@ def _fastest(rows: Sequence[Row]) -> dict[str, float]:
     return least
 
 
-_TIMES = (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0))
+TIMES = (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0))
 _LONG = {"min": 600.0, "h": 36_000.0}
 """Seconds from which minutes and hours read better."""
 
 
-def _powers(unit: str) -> tuple[tuple[str, float], ...]:
+def powers(unit: str) -> tuple[tuple[str, float], ...]:
     """A unit and its decimal multiples."""
     return tuple((prefix + unit, 1000.0**i) for i, prefix in enumerate(("", "k", "M", "G", "T")))
 
 
-def _column(values: Sequence[float], units: Sequence[tuple[str, float]]) -> tuple[str, list[str]]:
+def column(values: Sequence[float], units: Sequence[tuple[str, float]]) -> tuple[str, list[str]]:
     """One unit for a whole column, and its numbers: the smallest has three digits, if they fit."""
     sizes = [abs(value) for value in values if value and math.isfinite(value)]
     top, low = max(sizes, default=1.0), min(sizes, default=1.0)
@@ -153,12 +153,6 @@ def _broken(name: str) -> str:
         return name
     cut = name.rfind("_", 0, NAME_WIDTH) + 1
     return f"{name[:cut]}\n{name[cut:]}" if cut else name
-
-
-def _short(text: str) -> str:
-    """Three significant digits are enough beside other columns."""
-    number, _, unit = text.partition(" ")
-    return f"{float(number):.3g} {unit}" if abs(float(number)) < 1000 else text
 
 
 def compare_notes(rows: Sequence[Row], *, asked: str) -> list[str]:
@@ -194,69 +188,8 @@ def compare_notes(rows: Sequence[Row], *, asked: str) -> list[str]:
     return notes
 
 
-def train_table(summary: Sequence[Row], target: float) -> Table:
-    """A row per conditions and strategy: accuracy, virtual time, bytes, who is first."""
-    table = _table("[bold]accuracy against virtual time[/]")
-    for name in ("conditions", "strategy", "algorithm"):
-        table.add_column(name, overflow="fold")
-    for name in ("accuracy", "time", "compute", f"to {target:.0%}", "on wire"):
-        table.add_column(name, justify="right", no_wrap=True)
-    firsts = first_to_target(summary)
-    for row in summary:
-        reached = row["time_to_target"]
-        table.add_row(
-            row["profile"],
-            row["strategy"],
-            _broken(row["algorithm"]),
-            f"{row['accuracy']:.1%}",
-            _short(format_time(row["time"])),
-            f"{row['compute_time'] / row['time']:.0%}" if row["time"] else "–",
-            "never" if reached is None else _short(format_time(reached)),
-            _short(format_size(row["bytes"])),
-            style="bold green" if firsts.get(row["profile"]) == row["strategy"] else "",
-        )
-    return table
-
-
-def train_notes(summary: Sequence[Row], target: float) -> list[str]:
-    """Who reaches the target first under each conditions, and by how much; a line each."""
-    firsts = first_to_target(summary)
-    notes = []
-    for profile in dict.fromkeys(row["profile"] for row in summary):
-        if profile not in firsts:
-            notes.append(f"{profile}: nobody reaches {target:.0%}")
-            continue
-        times = {row["strategy"]: row["time_to_target"] for row in summary
-                 if row["profile"] == profile}  # fmt: skip
-        first = firsts[profile]
-        others = [
-            f"{name} takes {time / times[first]:.3g} × as long"
-            if time is not None and times[first]
-            else f"{name} never does"
-            for name, time in times.items()
-            if name != first
-        ]
-        behind = f" ({', '.join(others)})" if others else ""
-        notes.append(
-            f"{profile}: {first} reaches {target:.0%} first, "
-            f"after {_short(format_time(times[first]))}{behind}"
-        )
-    return notes
-
-
-def first_to_target(summary: Sequence[Row]) -> dict[str, str]:
-    """The strategy that reached the target first, by conditions; missing where none did."""
-    firsts: dict[str, Row] = {}
-    for row in summary:
-        if row["time_to_target"] is None:
-            continue
-        held = firsts.get(row["profile"])
-        if held is None or row["time_to_target"] < held["time_to_target"]:
-            firsts[row["profile"]] = row
-    return {profile: row["strategy"] for profile, row in firsts.items()}
-
-
-def _table(title: str | None) -> Table:
+def plain_table(title: str | None) -> Table:
+    """An empty table with a title over it, and no lines but one below the head."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

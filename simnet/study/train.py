@@ -1,44 +1,57 @@
-"""Accuracy against virtual time: real training of a small network on real digits.
+"""Accuracy against virtual time and bytes: real training of a small network on real digits.
 
-Two strategies, each on every network asked for. *fedavg*: every rank takes some steps by itself,
-then all average their parameters (McMahan et al., 2017, https://arxiv.org/abs/1602.05629).
-*all_reduce*: all average their gradients at every step. The training program is ordinary
-torch.distributed code (`simnet.study.train_program`), which runs on gloo as well.
+What a strategy learns does not depend on the network, only when it has learned it. So each
+strategy is trained once, live on a fast reference network, and its recording is replayed on every
+network asked for: the virtual times are those of a live run there, to the bit. The training
+program is ordinary torch.distributed code (`simnet.study.train_program`), which runs on gloo too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import networkx as nx
-import numpy as np
 import torch
 
-import topologies
-from simnet.distributed import Run, run
 from simnet.network import Network
-from simnet.study.train_program import STRATEGIES, RankResult, Settings, train_rank
+from simnet.ranks.algorithms import chosen_algorithms
+from simnet.ranks.placing import place
+from simnet.study.compare import AS_GIVEN
+from simnet.study.curves import Curve, Learned, curve_on, learn, reference_network
+from simnet.study.strategies import STRATEGIES, MakeStrategy
+from simnet.study.train_program import Settings
 from simnet.units import parse_time
 from simnet.version import __version__
+from simnet.workload.trace import Trace
+from topologies import fully_connected, ring, star
 
 PROFILES = ("mobile", "datacenter", "cross_continental")
-TOPOLOGIES = ("star", "ring", "fully_connected")
+TOPOLOGIES: Mapping[str, Callable[[int], nx.Graph[Any]]] = {
+    "ring": ring,
+    "star": star,
+    "fully_connected": fully_connected,
+}
 
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One measured point: after `step` steps, at `virtual_time` seconds.
+    """One measured point: after `round` rounds, `step` steps, at `virtual_time` seconds.
 
-    `bytes` is what has crossed the cables until then, retransmissions included.
+    `accuracy` is the mean over the ranks of what their own models get right; `bytes` is what has
+    crossed the cables until then, retransmissions included.
     """
 
     strategy: str
+    topology: str
     profile: str
+    round: int
     step: int
     virtual_time: float
     accuracy: float
@@ -53,8 +66,9 @@ class Summary:
     ----------
     time, accuracy, bytes : float, float, int
         At the end: virtual seconds, share of test images, bytes on the cables.
-    time_to_target : float or None
-        Virtual seconds until the accuracy first reached the target; None if never.
+    step_to_target, time_to_target, bytes_to_target : int, float, int; or None
+        The same at the end of the first round whose accuracy reached the target, and the step;
+        None if never.
     compute_time : float
         Virtual seconds of `time` that a rank computed.
     algorithm : str
@@ -62,11 +76,14 @@ class Summary:
     """
 
     strategy: str
+    topology: str
     profile: str
     time: float
     accuracy: float
     bytes: int
+    step_to_target: int | None
     time_to_target: float | None
+    bytes_to_target: int | None
     compute_time: float
     algorithm: str
 
@@ -81,6 +98,8 @@ class TrainStudy:
         The points of every curve, in order.
     summary : tuple of Summary
         One a curve.
+    traces : mapping of str to Trace
+        The recording of each strategy's training.
     target : float
         The accuracy that `Summary.time_to_target` refers to.
     settings : dict
@@ -88,24 +107,32 @@ class TrainStudy:
     """
 
     rows: tuple[Row, ...] = field(repr=False)
-    summary: tuple[Summary, ...]
+    summary: tuple[Summary, ...] = field(repr=False)
+    traces: Mapping[str, Trace]
     target: float
     settings: dict[str, Any]
     version: str
     seed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        return asdict(self)
+        """Everything but the traces, ready for JSON."""
+        return {
+            "rows": [asdict(row) for row in self.rows],
+            "summary": [asdict(each) for each in self.summary],
+            "target": self.target,
+            "settings": self.settings,
+            "version": self.version,
+            "seed": self.seed,
+        }
 
 
 def run_study(
     *,
-    strategies: Sequence[str] = STRATEGIES,
-    profiles: Sequence[str] = PROFILES,
-    topology: str | nx.Graph[Any] = "star",
+    strategies: Sequence[str] | Mapping[str, MakeStrategy] = tuple(STRATEGIES),
+    topologies: Sequence[str] | Mapping[str, nx.Graph[Any]] = tuple(TOPOLOGIES),
+    profiles: Sequence[str | None] = PROFILES,
     ranks: int = 4,
-    rounds: int = 12,
+    rounds: int = 15,
     local_steps: int = 10,
     step_time: float | str = "10ms",
     batch: int = 16,
@@ -115,26 +142,27 @@ def run_study(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> TrainStudy:
-    """Train by every strategy on every network; takes some seconds.
+    """Train by every strategy, and replay each training on every network; takes some seconds.
 
     Parameters
     ----------
-    strategies : sequence of {"fedavg", "all_reduce"}
-        What is averaged: parameters once a round, or gradients at every step.
-    profiles : sequence of str
-        Network conditions, names of `simnet.conditions.PROFILES`.
-    topology : {"star", "ring", "fully_connected"} or networkx graph
+    strategies : sequence of {"all_reduce", "fedavg", "diloco", "sparta"}, or mapping
+        What is averaged, and when; a mapping gives strategies of your own a name
+        (see `simnet.study.strategies`).
+    topologies : sequence of {"ring", "star", "fully_connected"}, or mapping of str to graph
         How the hosts are joined; what a graph leaves open is drawn from the profile.
+    profiles : sequence of str or None
+        Network conditions, names of `simnet.conditions.PROFILES`; None where graphs say all.
     ranks : int
         How many train.
     rounds, local_steps : int
-        Rounds, and steps a round (H).
+        Rounds, and steps a round (H); the same number of steps for every strategy.
     step_time : float or str
         Virtual time that one step's computation costs a rank; nothing else is charged.
     batch : int
         Images a step and rank.
     bucket : {"fused", "as-issued"}
-        All parameters in one call, or one call a tensor.
+        All tensors in one call, or one call a tensor.
     algorithm : str
         Of the all-reduces.
     target : float
@@ -142,12 +170,12 @@ def run_study(
     seed : int
         Decides the networks, their jitter and loss, the data's split and order, and the model.
     progress : callable, optional
-        ``progress(done, total, label)`` after every round of every training.
+        ``progress(done, total, label)`` after every round of a training and every replay.
 
     Returns
     -------
     TrainStudy
-        Rows (strategy, profile, step, virtual_time, accuracy, bytes), one summary a curve, and
+        Rows (strategy, topology, profile, round, …), one summary a curve, the recordings, and
         what decided them.
 
     Raises
@@ -157,35 +185,30 @@ def run_study(
     """
     if not 0 < target <= 1:
         raise ValueError(f"target={target}: an accuracy, more than 0 and at most 1")
-    basis = Settings(
+    settings = Settings(
         rounds=rounds, local_steps=local_steps, step_seconds=parse_time(step_time),
         batch=batch, bucket=bucket, seed=seed,
     )  # fmt: skip
-    graph = _graph(topology, ranks)
-    cases = [
-        (replace(basis, strategy=strategy), profile, Network(graph, profile=profile, seed=seed))
-        for profile in profiles
-        for strategy in strategies
-    ]
+    chosen_algorithms({"all_reduce": algorithm})
+    makers = _makers(strategies)
+    networks = _networks(_graphs(topologies, ranks), profiles, ranks, seed)
+    tell = _teller(progress, len(makers) * (rounds + len(networks)))
+    learned = _learn_all(makers, settings, ranks, tell)
     rows: list[Row] = []
     summary: list[Summary] = []
-    with _one_torch_thread():
-        for number, (settings, profile, net) in enumerate(cases):
-            label = f"{settings.strategy} · {profile}"
-            done = number * rounds
-            result = _train(net, settings, ranks, algorithm, _ticks(progress, done, cases, label))
-            curve = _rows(result, settings, profile)
-            rows += curve
-            summary.append(_summary(result, curve, settings, target))
+    for points, curve in _replay_all(learned, networks, settings, algorithm, tell):
+        rows += points
+        summary.append(_summary(points, curve, settings, target))
     return TrainStudy(
         rows=tuple(rows),
         summary=tuple(summary),
+        traces={name: training.trace for name, training in learned.items()},
         target=target,
         settings={
-            **{key: value for key, value in asdict(basis).items() if key != "strategy"},
-            "strategies": list(strategies),
-            "profiles": list(profiles),
-            "topology": graph.graph.get("name") or "given graph",
+            **asdict(settings),
+            "strategies": list(makers),
+            "topologies": list(dict.fromkeys(topology for topology, _ in networks)),
+            "profiles": list(dict.fromkeys(profile for _, profile in networks)),
             "ranks": ranks,
             "algorithm": algorithm,
         },
@@ -194,68 +217,117 @@ def run_study(
     )
 
 
-def _graph(topology: str | nx.Graph[Any], ranks: int) -> nx.Graph[Any]:
-    if not isinstance(topology, str):
-        return topology
-    if topology not in TOPOLOGIES:
-        raise ValueError(f"topology={topology!r}: one of {', '.join(TOPOLOGIES)}, or a graph")
-    graph: nx.Graph[Any] = getattr(topologies, topology)(ranks)
-    return graph
+def _makers(
+    strategies: Sequence[str] | Mapping[str, MakeStrategy],
+) -> Mapping[str, MakeStrategy]:
+    if isinstance(strategies, Mapping):
+        return strategies
+    for name in strategies:
+        if name not in STRATEGIES:
+            raise ValueError(f"strategies: {name!r}; there are {', '.join(STRATEGIES)}")
+    return {name: STRATEGIES[name] for name in strategies}
 
 
-def _ticks(
-    progress: Progress | None, before: int, cases: Sequence[tuple[Settings, Any, Any]], label: str
-) -> Callable[[int], None] | None:
-    """What tells `progress` of a training's rounds."""
-    if progress is None:
-        return None
-    total = sum(settings.rounds for settings, _, _ in cases)
-    return lambda done: progress(before + done, total, label)
+def _graphs(
+    topologies: Sequence[str] | Mapping[str, nx.Graph[Any]], ranks: int
+) -> Mapping[str, nx.Graph[Any]]:
+    if isinstance(topologies, Mapping):
+        return topologies
+    for name in topologies:
+        if name not in TOPOLOGIES:
+            raise ValueError(f"topologies: {name!r}; there are {', '.join(TOPOLOGIES)}")
+    return {name: TOPOLOGIES[name](ranks) for name in topologies}
 
 
-def _train(
-    net: Network,
+def _networks(
+    graphs: Mapping[str, nx.Graph[Any]], profiles: Sequence[str | None], ranks: int, seed: int
+) -> dict[tuple[str, str], Network]:
+    """By topology and profile; all have hosts enough."""
+    networks = {
+        (topology, profile or AS_GIVEN): Network(graph, profile=profile, seed=seed)
+        for topology, graph in graphs.items()
+        for profile in profiles
+    }
+    for net in networks.values():
+        place(net, ranks)
+    return networks
+
+
+def _teller(progress: Progress | None, total: int) -> Callable[[str], None]:
+    """What counts what has been done, and tells it."""
+    done = itertools.count(1)
+
+    def tell(label: str) -> None:
+        if progress is not None:
+            progress(next(done), total, label)
+
+    return tell
+
+
+def _learn_all(
+    makers: Mapping[str, MakeStrategy],
     settings: Settings,
     ranks: int,
+    tell: Callable[[str], None],
+) -> dict[str, Learned]:
+    """Train once by every strategy."""
+    net = reference_network(ranks)
+    learned = {}
+    with _one_torch_thread():
+        for number, (name, make) in enumerate(makers.items(), 1):
+            label = f"training {number} of {len(makers)}: {name}"
+            learned[name] = learn(make, settings, net, ranks, partial(tell, label))
+    return learned
+
+
+def _replay_all(
+    learned: Mapping[str, Learned],
+    networks: Mapping[tuple[str, str], Network],
+    settings: Settings,
     algorithm: str,
-    on_round: Callable[[int], None] | None,
-) -> Run:
-    def train(rank: int, world_size: int) -> RankResult:
-        return train_rank(rank, world_size, settings, on_round)
+    tell: Callable[[str], None],
+) -> Iterator[tuple[list[Row], Curve]]:
+    """Every training on every network."""
+    for (topology, profile), net in networks.items():
+        for strategy, training in learned.items():
+            curve = curve_on(net, training, algorithm, settings.seed)
+            where = {"strategy": strategy, "topology": topology, "profile": profile}
+            yield _rows(curve, training, settings, where), curve
+            tell(f"replaying on {topology}, {profile}: {strategy}")
 
-    return run(train, net, ranks, seed=settings.seed, algorithm=algorithm)
 
-
-def _rows(result: Run, settings: Settings, profile: str) -> list[Row]:
-    """The points of one curve; a round is over when the last rank is through."""
-    times = np.max([each.times for each in result.results], axis=0).tolist()
+def _rows(
+    curve: Curve, learned: Learned, settings: Settings, where: Mapping[str, str]
+) -> list[Row]:
+    points = zip(curve.times, learned.accuracies, curve.bytes, strict=True)
     return [
         Row(
-            strategy=settings.strategy,
-            profile=profile,
+            **where,
+            round=number,
             step=number * settings.local_steps,
             virtual_time=time,
             accuracy=accuracy,
-            bytes=sum(each.bytes_on_wire for each in result.operations if each.finish <= time),
+            bytes=size,
         )
-        for number, (time, accuracy) in enumerate(
-            zip(times, result.results[0].accuracies, strict=True)
-        )
+        for number, (time, accuracy, size) in enumerate(points)
     ]
 
 
-def _summary(result: Run, curve: Sequence[Row], settings: Settings, target: float) -> Summary:
-    reached = [row.virtual_time for row in curve if row.accuracy >= target]
-    used = {each.algorithm: None for each in result.operations if each.kind == "all_reduce"}
+def _summary(points: Sequence[Row], curve: Curve, settings: Settings, target: float) -> Summary:
+    last = points[-1]
+    reached = next((row for row in points if row.accuracy >= target), None)
     return Summary(
-        strategy=settings.strategy,
-        profile=curve[-1].profile,
-        time=result.time,
-        accuracy=curve[-1].accuracy,
-        bytes=result.bytes_on_wire,
-        time_to_target=reached[0] if reached else None,
+        strategy=last.strategy,
+        topology=last.topology,
+        profile=last.profile,
+        time=last.virtual_time,
+        accuracy=last.accuracy,
+        bytes=last.bytes,
+        step_to_target=None if reached is None else reached.step,
+        time_to_target=None if reached is None else reached.virtual_time,
+        bytes_to_target=None if reached is None else reached.bytes,
         compute_time=settings.rounds * settings.local_steps * settings.step_seconds,
-        algorithm=", ".join(used),
+        algorithm=curve.algorithm,
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,23 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from simnet.distributed import compute, now
-from simnet.ranks.seat import current
+from simnet.distributed import compute
+from simnet.ranks.api import phase
+from simnet.study.strategies import MakeStrategy, Strategy
 from simnet.workload.data import Digits, load_digits, shard, split
 from simnet.workload.models import small_cnn
 
-STRATEGIES = ("fedavg", "all_reduce")
-BUCKETS = ("fused", "as-issued")
+ROUND = "round "
+"""Begins the name of the phase of each round: "round 1" and so on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How one training runs.
+    """How one training runs, whatever its strategy.
 
     Attributes
     ----------
-    strategy : {"fedavg", "all_reduce"}
-        What is averaged, and how often.
     rounds : int
         How many times `local_steps` steps are taken; accuracy is measured after each.
     local_steps : int
@@ -38,54 +37,42 @@ class Settings:
         Virtual time that one step's computation costs a rank.
     batch : int
         Images a step and rank.
-    learning_rate, momentum : float
-        Of SGD.
     bucket : {"fused", "as-issued"}
-        One flat buffer for all tensors, or one call a tensor.
+        One flat buffer for all tensors that are sent together, or one call a tensor.
     seed : int
         Decides the initial parameters, the split into training and test, and the batches.
     """
 
-    strategy: str = "fedavg"
-    rounds: int = 12
+    rounds: int = 15
     local_steps: int = 10
     step_seconds: float = 0.01
     batch: int = 16
-    learning_rate: float = 0.1
-    momentum: float = 0.9
     bucket: str = "fused"
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained, one line each."""
-        for name, known in (("strategy", STRATEGIES), ("bucket", BUCKETS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}={getattr(self, name)!r}: one of {', '.join(known)}")
+        if self.bucket not in BUCKETS:
+            raise ValueError(f"bucket={self.bucket!r}: one of {', '.join(BUCKETS)}")
         for name in ("rounds", "local_steps", "batch"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name}={value!r}: a whole number, at least 1")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate={self.learning_rate}: a positive number")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum={self.momentum}: at least 0, less than 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RankResult:
-    """What a rank has seen.
+    """What a rank has learned.
 
     Attributes
     ----------
-    times : tuple of float
-        Its virtual time before the first round and after each; NaN off a simulated network.
     accuracies : tuple of float
-        Share of the test images that it gets right at these times (rank 0 only; else empty).
+        Share of the test images that its own model gets right, before the first round and after
+        each.
     parameters : (n,) array of float32
-        All parameters at the end.
+        All parameters of its model at the end.
     """
 
-    times: tuple[float, ...]
     accuracies: tuple[float, ...]
     parameters: NDArray[np.float32]
 
@@ -93,98 +80,90 @@ class RankResult:
 def train_rank(
     rank: int,
     world_size: int,
+    make_strategy: MakeStrategy,
     settings: Settings,
-    on_round: Callable[[int], None] | None = None,
+    on_round: Callable[[], None] | None = None,
 ) -> RankResult:
     """Train on this rank's share of the digits; needs a default process group.
+
+    Rounds are phases of the rank's trace, from "round 1" on.
 
     Parameters
     ----------
     rank, world_size : int
         Of the default group.
+    make_strategy : callable
+        What is averaged, and when: see `simnet.study.strategies`.
     settings : Settings
         The same on all ranks.
     on_round : callable, optional
-        Called with the number of rounds done, on rank 0.
+        Called after every round, on rank 0.
     """
     train, test = split(load_digits(), seed=settings.seed)
-    own = shard(train, rank, world_size)
+    together = BUCKETS[settings.bucket]
     torch.manual_seed(settings.seed + rank)
     model = small_cnn()
-    for buffer in _buffers(list(model.parameters()), settings.bucket):
-        dist.broadcast(buffer.flat, src=0)
-        buffer.write_back()
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=settings.learning_rate, momentum=settings.momentum
-    )
-    batches = _batches(own, settings, rank)
-    times, accuracies = [_time()], [_accuracy(model, test)] if rank == 0 else []
-    for done in range(1, settings.rounds + 1):
-        _one_round(model, optimizer, batches, settings, world_size)
-        times.append(_time())
-        if rank == 0:
-            accuracies.append(_accuracy(model, test))
-            if on_round is not None:
-                on_round(done)
-    return RankResult(
-        times=tuple(times),
-        accuracies=tuple(accuracies),
-        parameters=_flat(list(model.parameters())).numpy(),
-    )
+    parameters = list(model.parameters())
+    together(partial(dist.broadcast, src=0), [each.detach() for each in parameters])
+    strategy = make_strategy(parameters, partial(together, _mean))
+    batches = _batches(shard(train, rank, world_size), settings, rank)
+    accuracies = [_accuracy(model, test)]
+    for number in range(1, settings.rounds + 1):
+        phase(f"{ROUND}{number}")
+        _one_round(model, strategy, batches, settings)
+        accuracies.append(_accuracy(model, test))
+        if rank == 0 and on_round is not None:
+            on_round()
+    flat = torch.cat([each.detach().reshape(-1) for each in parameters])
+    return RankResult(accuracies=tuple(accuracies), parameters=flat.numpy())
 
 
 def _one_round(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    strategy: Strategy,
     batches: Iterator[tuple[Tensor, Tensor]],
     settings: Settings,
-    world_size: int,
 ) -> None:
-    """Take one round's steps, averaging as the strategy says."""
-    parameters = list(model.parameters())
     for _ in range(settings.local_steps):
         images, labels = next(batches)
-        optimizer.zero_grad()
+        model.zero_grad()
         torch.autograd.backward(functional.cross_entropy(model(images), labels))
         compute(settings.step_seconds)
-        if settings.strategy == "all_reduce":
-            gradients = [each.grad for each in parameters if each.grad is not None]
-            _average(gradients, world_size, settings.bucket)
-        optimizer.step()
-    if settings.strategy == "fedavg":
-        _average(parameters, world_size, settings.bucket)
+        strategy.step()
+    strategy.end_round()
 
 
-@dataclass(frozen=True, slots=True)
-class Buffer:
-    """Tensors copied into one flat tensor, to be sent in one call."""
-
-    flat: Tensor
-    tensors: list[Tensor]
-
-    def write_back(self) -> None:
-        """Copy the flat tensor into the tensors."""
-        sizes = [tensor.numel() for tensor in self.tensors]
-        with torch.no_grad():
-            for tensor, values in zip(self.tensors, torch.split(self.flat, sizes), strict=True):
-                tensor.copy_(values.view_as(tensor))
+Collective = Callable[[Tensor], object]
+"""Changes a tensor in place, together with the other ranks."""
 
 
-def _buffers(tensors: list[Tensor] | list[nn.Parameter], bucket: str) -> list[Buffer]:
-    """What is sent in one call each."""
-    parts = [list(tensors)] if bucket == "fused" else [[tensor] for tensor in tensors]
-    return [Buffer(_flat(part), part) for part in parts]
+def _mean(tensor: Tensor) -> None:
+    dist.all_reduce(tensor)
+    tensor.div_(dist.get_world_size())
 
 
-def _average(tensors: list[Tensor] | list[nn.Parameter], world_size: int, bucket: str) -> None:
-    for buffer in _buffers(tensors, bucket):
-        dist.all_reduce(buffer.flat)
-        buffer.flat.div_(world_size)
-        buffer.write_back()
+def as_issued(collective: Collective, tensors: Sequence[Tensor]) -> None:
+    """Apply a collective to each tensor."""
+    for tensor in tensors:
+        collective(tensor)
 
 
-def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+@torch.no_grad()
+def fused(collective: Collective, tensors: Sequence[Tensor]) -> None:
+    """Apply a collective to one flat buffer of all tensors; no call where there are none."""
+    if not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    collective(flat)
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    for tensor, values in zip(tensors, parts, strict=True):
+        tensor.copy_(values.view_as(tensor))
+
+
+BUCKETS: Mapping[str, Callable[[Collective, Sequence[Tensor]], None]] = {
+    "fused": fused,
+    "as-issued": as_issued,
+}
 
 
 def _batches(own: Digits, settings: Settings, rank: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -204,7 +183,3 @@ def _accuracy(model: nn.Module, test: Digits) -> float:
     """Share of test images that the model gets right."""
     guesses = model(torch.tensor(test.images)).argmax(dim=1)
     return float((guesses == torch.tensor(test.labels)).double().mean())
-
-
-def _time() -> float:
-    return now() if current() is not None else float("nan")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -11,20 +10,20 @@ from pathlib import Path
 from simnet.network import Network
 from simnet.ranks.algorithms import Algorithm, chosen_algorithms
 from simnet.ranks.call import Call
-from simnet.ranks.data import NoData
+from simnet.ranks.data import no_data
 from simnet.ranks.member import Member
 from simnet.ranks.placing import place
 from simnet.ranks.recorder import Entry
 from simnet.ranks.session import Conditions, Session
 from simnet.ranks.ticket import Ticket
-from simnet.ranks.waits import Lookup, Poll, Sleep, Wait
+from simnet.ranks.waits import Lookup, Poll, Sleep, Wait, Why
 from simnet.seeds import checked_seed
 from simnet.transport import Transport, choose_transport
 from simnet.workload.run import Run, make_run
 from simnet.workload.trace import Trace, make_trace
 
 RECORDED = "recorded"
-INFINITY = float("inf")
+INFINITY, NONE = float("inf"), float("nan")
 
 
 class ReplayWarning(UserWarning):
@@ -39,6 +38,7 @@ def replay(
     seed: int | str | None = RECORDED,
     algorithm: Algorithm | Mapping[str, Algorithm] | None = None,
     transport: str | Transport | None = None,
+    engine: str = "auto",
 ) -> Run:
     """Run a recording on a network.
 
@@ -59,6 +59,8 @@ def replay(
         As for `simnet.run`, in place of what was recorded for the kinds named.
     transport : {"ideal", "retransmit"} or Transport, optional
         None is ideal where nothing is lost and retransmit where any link has loss.
+    engine : {"auto", "kernel", "reference"}
+        What computes the network's times; see `simnet.run`.
 
     Returns
     -------
@@ -88,8 +90,9 @@ def replay(
         transport=choose_transport(transport, lossy=net.is_lossy),
         seed=header.seed if seed == RECORDED else checked_seed(seed),  # type: ignore[arg-type]
         algorithms={},
+        engine=engine,
     )
-    session = Session(conditions, NoData)
+    session = Session(conditions, no_data)
     _warn(recording, session)
     drivers = [
         Player(entries, _rerouted(calls, algorithm), header.poll_interval)
@@ -155,7 +158,9 @@ class Player:
     ) -> None:
         self._entries, self._calls = iter(entries), iter(calls)
         self._poll_interval = poll_interval
+        self._made: list[Ticket] = []
         self._until = 0.0
+        self._why: Why = "compute"
         self._awaited: list[int] = []
         self._polled: list[int] = []
 
@@ -165,29 +170,33 @@ class Player:
     def settle(self, member: Member) -> Wait | None:
         """Go on until the next wait."""
         while not member.ended:
-            wait = self._unfinished(member) or self._do(member, next(self._entries))
+            wait = self._unfinished() or self._do(member, next(self._entries))
             if wait is not None:
                 return wait
         return None
 
-    def stop(self, member: Member) -> None:
+    def stop(self, member: Member, until: float) -> str:
         """Nothing is held."""
+        return ""
 
     def where(self, member: Member) -> str:
         """Where the recorded program waited is where it made the call."""
         return ""
 
-    def _unfinished(self, member: Member) -> Wait | None:
+    def _unfinished(self) -> Wait | None:
         """What the last deed still lacks: it had ended with certain calls over."""
-        awaited = self._missing(member, self._awaited)
+        awaited = self._missing(self._awaited)
         if awaited:
             return Sleep(tickets=(awaited[0],))
-        if self._missing(member, self._polled):
+        if self._missing(self._polled):
             return Poll(interval=self._poll_interval)
         return None
 
-    def _missing(self, member: Member, numbers: list[int]) -> list[Ticket]:
-        return [member.tickets[number] for number in numbers if not member.tickets[number].over]
+    def _missing(self, numbers: list[int]) -> list[Ticket]:
+        return [self._made[number] for number in numbers if not self._made[number].over]
+
+    def _tickets(self, entry: Entry) -> tuple[Ticket, ...]:
+        return tuple(self._made[number] for number in entry.tickets)
 
     def _do(self, member: Member, entry: Entry) -> Wait | None:
         self._awaited, self._polled = [], []
@@ -195,7 +204,7 @@ class Player:
         return wait
 
     def _issue(self, member: Member, entry: Entry) -> None:
-        member.issue(next(self._calls), ())
+        self._made.append(member.issue(next(self._calls), ()))
 
     def _compute(self, member: Member, entry: Entry) -> Wait | None:
         return self._span(member, entry, "compute")
@@ -203,29 +212,29 @@ class Player:
     def _pause(self, member: Member, entry: Entry) -> Wait | None:
         return self._span(member, entry, "idle")
 
-    def _span(self, member: Member, entry: Entry, why: str) -> Wait | None:
+    def _span(self, member: Member, entry: Entry, why: Why) -> Wait | None:
         """Begin a span; one that a call interrupted is left when the call is over."""
+        assert entry.seconds is not None
         self._until, self._why = member.now + entry.seconds, why
-        return self._rest_of_span(member, entry)
+        return self._rest_of_span(entry)
 
     def _resume(self, member: Member, entry: Entry) -> Wait | None:
-        return self._rest_of_span(member, entry)
+        if not entry.tickets and member.now >= self._until:
+            return None  # a call that interrupted it took longer here
+        return self._rest_of_span(entry)
 
-    def _rest_of_span(self, member: Member, entry: Entry) -> Wait | None:
-        interrupted = tuple(member.tickets[number] for number in entry.tickets)
+    def _rest_of_span(self, entry: Entry) -> Wait:
         self._awaited = list(entry.tickets)
-        if not interrupted and member.now >= self._until:
-            return None
         return Sleep(
-            tickets=interrupted,
-            until=INFINITY if interrupted else self._until,
-            why=self._why,  # type: ignore[arg-type]
-            duration=entry.seconds,
+            tickets=self._tickets(entry),
+            until=INFINITY if entry.tickets else self._until,
+            why=self._why,
+            duration=NONE if entry.seconds is None else entry.seconds,
         )
 
     def _wait(self, member: Member, entry: Entry) -> Wait | None:
         self._awaited = list(entry.tickets)
-        return Sleep(tickets=tuple(member.tickets[number] for number in entry.tickets))
+        return Sleep(tickets=self._tickets(entry))
 
     def _poll(self, member: Member, entry: Entry) -> Wait:
         self._polled = list(entry.tickets)
@@ -233,12 +242,13 @@ class Player:
 
     def _expire(self, member: Member, entry: Entry) -> Wait | None:
         # To the bit where it began at the same instant: the sum may round otherwise.
+        assert entry.seconds is not None
         until = entry.end if member.now == entry.begin else member.now + entry.seconds
         return Sleep(until=until, why="idle") if until > member.now else None
 
     def _lookup(self, member: Member, entry: Entry) -> Wait | None:
         keys = tuple(entry.name.split("\n"))
-        if math.isfinite(entry.seconds):
+        if entry.seconds is not None:
             return self._expire(member, entry)
         return Lookup(keys=keys)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simnet.arrays import frozen
-from simnet.engine import Operation
+from simnet.engine import Operation, Program
 from simnet.network import CABLE, Network
 from simnet.ranks.call import Call
 from simnet.ranks.recorder import hidden
@@ -21,6 +21,10 @@ from simnet.workload.trace import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+NOT_CHARGED = "not charged"
+"""How computation is charged where there is no model and the program charges none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +172,8 @@ def make_run(session: Session, compute: str, trace: Trace) -> Run:
         covered = hidden(member.tickets, account.exposed)
         idle = max(member.finish - account.compute - account.exposed, 0.0)
         spent.append((account.compute, account.exposed, covered, idle))
+    if compute == NOT_CHARGED and any(row[0] for row in spent):
+        compute = "as the program charges it"
     return Run(
         results=tuple(member.result for member in members),
         rank_times=frozen(np.array([member.finish for member in members])),
@@ -180,8 +186,10 @@ def make_run(session: Session, compute: str, trace: Trace) -> Run:
 
 
 def _records(session: Session) -> Iterator[OperationRecord]:
-    net = session.conditions.net
+    cables = _Cables(session.conditions.net)
     for call, position, operations in session.hub.calls:
+        if call.free or call.empty:
+            continue  # the network carries nothing for it
         ended = [_finish(each) for each in operations]
         plans = dict.fromkeys(each.plan.algorithm for each in operations if each.plan)
         yield OperationRecord(
@@ -191,7 +199,7 @@ def _records(session: Session) -> Iterator[OperationRecord]:
             algorithm=", ".join(plans) or "direct",
             start=min((float(each.start) for each in operations), default=float("nan")),
             finish=max(ended, default=float("nan")),
-            bytes_on_wire=sum(_bytes_on_wire(net, each) for each in operations),
+            bytes_on_wire=sum(map(cables.bytes_on_wire, operations)),
             where=call.where,
         )
 
@@ -207,19 +215,26 @@ def _finish(operation: Operation) -> float:
     return max(job.left.values(), default=operation.start) if job.done else float("nan")
 
 
-def _bytes_on_wire(net: Network, operation: Operation) -> int:
-    program, job = operation.job.program, operation.job
-    kinds = net.links.kind
-    return sum(
-        (size + again) * int((kinds[net.route(src, dst, channel)] == CABLE).sum())
-        for src, dst, size, channel, again, start in zip(
-            program.src,
-            program.dst,
-            program.size,
-            program.channel,
-            job.retransmitted,
-            job.start,
-            strict=True,
-        )
-        if src != dst and start == start
-    )
+class _Cables:
+    """How many cables each transfer of a program crosses; remembered, for programs repeat."""
+
+    def __init__(self, net: Network) -> None:
+        self._net = net
+        self._is_cable = net.links.kind == CABLE
+        self._counts: dict[int, NDArray[np.int64]] = {}
+
+    def bytes_on_wire(self, operation: Operation) -> int:
+        """Bytes of an operation summed over directed cables, retransmissions included."""
+        job = operation.job
+        program = job.program
+        crossed = self._counts.get(id(program))
+        if crossed is None:
+            crossed = self._counts[id(program)] = self._count(program)
+        begun = ~np.isnan(np.asarray(job.start))
+        sent = np.asarray(program.size, dtype=np.int64) + np.asarray(job.retransmitted)
+        return int((sent * crossed)[begun].sum())
+
+    def _count(self, program: Program) -> NDArray[np.int64]:
+        ends = zip(program.src, program.dst, program.channel, strict=True)
+        counts = [int(self._is_cable[self._net.route(*each)].sum()) for each in ends]
+        return np.array(counts, dtype=np.int64)

@@ -168,7 +168,7 @@ def _schema() -> pa.Schema:
         pa.dictionary(pa.int32(), pa.string()),
     )
     types |= dict.fromkeys(("count", "size", "root", "peer", "tag"), pa.int64())
-    types |= {"uneven": pa.bool_()}
+    types |= {"uneven": pa.bool_(), "free": pa.bool_()}
     columns = [*_ENTRY_COLUMNS, *_CALL_COLUMNS]
     return pa.schema([("rank", pa.int32()), *((name, types[name]) for name in columns)])
 

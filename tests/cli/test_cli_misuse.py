@@ -13,7 +13,7 @@ def _nothing_runs(monkeypatch):
         pytest.fail("work was begun")
 
     monkeypatch.setattr("simnet.study.compare.simulate", ran)
-    monkeypatch.setattr("simnet.study.train.train_rank", ran)
+    monkeypatch.setattr("simnet.study.curves.run", ran)
 
 
 def complaint(capsys, *arguments):
@@ -111,7 +111,7 @@ def test_a_graph_with_a_wrong_attribute(capsys, tmp_path):
     ("arguments", "message"),
     [
         (("--profile", "moblie"), "profile 'moblie' is unknown"),
-        (("--strategy", "fedsgd"), "--strategy fedsgd: one of fedavg, all_reduce"),
+        (("--strategy", "fedsgd"), "--strategy fedsgd: one of all_reduce, fedavg"),
         (("--topology", "rign"), "did you mean 'ring'"),
         (("--algorithm", "rign"), "--algorithm rign"),
         (("--step-time", "5m"), "min"),
@@ -128,6 +128,7 @@ def test_a_graph_with_a_wrong_attribute(capsys, tmp_path):
         (("--seed", "-1"), "--seed"),
         (("--json", "--csv"), "choose one"),
         (("--plot", "p.gif"), "write .png or .svg"),
+        (("--trace", "nowhere/a"), "--trace nowhere/a: there is no directory nowhere"),
     ],
 )
 def test_train(arguments, message, capsys):

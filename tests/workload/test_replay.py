@@ -1,0 +1,125 @@
+"""A replay is the run, on whichever network."""
+
+import warnings
+
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import simnet
+import topologies
+from simnet.workload.replay import ReplayWarning
+
+STAR = simnet.Network(topologies.star(4, bandwidth="1MB/s", latency="10ms"))
+MOBILE = simnet.Network(topologies.ring(4), profile="mobile", seed=2)
+
+
+def step(rank, world_size):
+    """A little of everything whose control flow does not look at time."""
+    simnet.compute(0.01 * (rank + 1))
+    works = [dist.all_reduce(torch.ones(500 * (i + 1)), async_op=True) for i in range(3)]
+    future = works[1].get_future().then(lambda _: dist.barrier(async_op=True))
+    simnet.compute("30ms")
+    for work in works:
+        work.wait()
+    future.wait().wait()
+    gathered = [torch.empty(10 * (i + 1)) for i in range(world_size)]
+    dist.all_gather(gathered, torch.ones(10 * (rank + 1)))
+    reqs = [dist.isend(torch.ones(99), (rank + 1) % world_size)]
+    reqs += [dist.irecv(torch.ones(99), (rank - 1) % world_size)]
+    for req in reqs:
+        req.wait()
+    store = dist.distributed_c10d._get_default_store()
+    store.add("count", 1)
+    if rank == 3:
+        simnet.compute(0.5)
+        store.set("done", "yes")
+    store.wait(["done"])
+    dist.all_to_all_single(torch.ones(10 * world_size), torch.ones(10 * world_size))
+
+
+def same(replayed, run):
+    assert replayed.rank_times.tolist() == run.rank_times.tolist()
+    assert replayed.spent.tolist() == run.spent.tolist()
+    assert replayed.operations == run.operations
+    assert replayed.bytes_on_wire == run.bytes_on_wire
+    assert replayed.trace.entries == run.trace.entries
+
+
+@pytest.mark.parametrize("net", [STAR, MOBILE], ids=["star", "mobile"])
+def test_on_its_own_network_a_replay_gives_the_same_times_to_the_bit(net):
+    run = simnet.run(step, net, seed=3, quiet=True)
+    replayed = simnet.replay(run.trace, net)
+    same(replayed, run)
+    assert replayed.results == (None,) * 4
+    same(simnet.replay(replayed.trace, net), run)
+
+
+def test_on_another_network_it_gives_the_times_that_the_run_has_there():
+    trace = simnet.run(step, STAR, seed=3, quiet=True).trace
+    replayed, live = simnet.replay(trace, MOBILE), simnet.run(step, MOBILE, seed=3, quiet=True)
+    assert replayed.rank_times.tolist() == live.rank_times.tolist()
+    assert replayed.operations == live.operations
+    assert replayed.bytes_on_wire == live.bytes_on_wire
+
+
+def test_it_can_be_given_other_algorithms_and_hosts():
+    trace = simnet.run(step, STAR, quiet=True).trace
+    ring = simnet.replay(trace, STAR, algorithm="ring")
+    live = simnet.run(step, STAR, algorithm="ring", quiet=True)
+    assert ring.rank_times.tolist() == live.rank_times.tolist()
+
+    line = simnet.Network(topologies.line(6, bandwidth="1MB/s", latency="10ms"))
+    hosts = [5, 0, 3, 1]
+    placed = simnet.replay(trace, line, hosts=hosts)
+    assert placed.time == simnet.run(step, line, hosts=hosts, quiet=True).time
+    assert placed.time != simnet.replay(trace, line).time
+
+
+def test_a_network_with_too_few_hosts_is_refused():
+    trace = simnet.run(step, STAR, quiet=True).trace
+    small = simnet.Network(topologies.star(2, bandwidth="1MB/s"))
+    with pytest.raises(ValueError, match=r"^ranks=4: the network has hosts for 1 to 2$"):
+        simnet.replay(trace, small)
+
+
+def polls(rank, world_size):
+    work = dist.all_reduce(torch.ones(1000), async_op=True)
+    while not work.is_completed():
+        pass
+    simnet.compute(0.001)
+
+
+def test_a_program_that_looked_at_time_is_marked():
+    run = simnet.run(polls, STAR, quiet=True)
+    assert run.trace.approximate
+    with pytest.warns(ReplayWarning, match="looked at time"):
+        replayed = simnet.replay(run.trace, STAR)
+    same(replayed, run)
+    with pytest.warns(ReplayWarning):
+        elsewhere = simnet.replay(run.trace, MOBILE)
+    assert elsewhere.time == pytest.approx(simnet.run(polls, MOBILE, quiet=True).time, rel=1e-3)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    sizes=st.lists(st.integers(0, 3000), min_size=1, max_size=5),
+    pauses=st.lists(st.floats(0, 0.1), min_size=4, max_size=4),
+)
+@settings(max_examples=25)
+def test_any_program_replays_to_the_bit(seed, sizes, pauses):
+    def train(rank, world_size):
+        works = []
+        for size in sizes:
+            simnet.compute(pauses[rank])
+            works.append(dist.all_reduce(torch.ones(size), async_op=size % 2 == 1))
+        for work in works:
+            if work is not None:
+                work.wait()
+
+    run = simnet.run(train, MOBILE, seed=seed, quiet=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same(simnet.replay(run.trace, MOBILE), run)
