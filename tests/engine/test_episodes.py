@@ -76,7 +76,7 @@ def play(net, programs, model, *, ahead=False):
                 if not overlap:
                     yield waits.pop()
                 log.append((turn, i, number, clock.now))
-            yield from waits
+            yield clock.all_of(waits)
 
     for number in range(len(pauses)):
         clock.process(rank(number))
