@@ -22,7 +22,9 @@ from simnet.network import Network
 from simnet.transport import Ideal, Retransmit, Round, Transport
 
 FEW = 64
-"""Transfers below which a loop over them is faster than sorting arrays."""
+"""Transfers below which a loop over them is faster than arrays."""
+TABLE_SHARE, TABLE_FLOOR = 4, 1 << 16
+"""Entries of a table of connections, for each transfer and besides, that are worth no sorting."""
 
 
 def load_core() -> Any:
@@ -293,11 +295,24 @@ def _distinct(
 ) -> tuple[list[tuple[int, int, int]], IntArray]:
     """The different (source, destination, channel), and which of them each entry is."""
     many = int(max(dst.max(), src.max())) + 1
-    if int(channel.max()) < 2**62 // (many * many):
+    highest = int(channel.max())
+    if highest < 2**62 // (many * many):
         codes = (channel * many + src) * many + dst
-        codes, first, which = np.unique(codes, return_index=True, return_inverse=True)
+        if (highest + 1) * many * many <= TABLE_SHARE * len(codes) + TABLE_FLOOR:
+            codes, which = _distinct_by_table(codes, (highest + 1) * many * many)
+        else:
+            codes, which = np.unique(codes, return_inverse=True)
+        src, dst, channel = codes // many % many, codes % many, codes // (many * many)
     else:
-        table = np.stack([src, dst, channel], axis=1)
-        _, first, which = np.unique(table, axis=0, return_index=True, return_inverse=True)
-    keys = zip(src[first].tolist(), dst[first].tolist(), channel[first].tolist(), strict=True)
-    return list(keys), which.ravel()
+        rows, which = np.unique(np.stack([src, dst, channel], axis=1), axis=0, return_inverse=True)
+        src, dst, channel = rows.T
+    return list(zip(src.tolist(), dst.tolist(), channel.tolist(), strict=True)), which.ravel()
+
+
+def _distinct_by_table(codes: IntArray, size: int) -> tuple[IntArray, IntArray]:
+    """What `numpy.unique` returns, by a table of all codes below `size`: no sorting."""
+    table = np.zeros(size, dtype=np.int64)
+    table[codes] = 1
+    distinct = np.flatnonzero(table)
+    table[distinct] = np.arange(len(distinct))
+    return distinct, table[codes]
