@@ -62,11 +62,13 @@ class KernelModel:
         self._programs: dict[Program, Any] = {}
         self._numbers: dict[tuple[int, int, int], int] = {}
         self._drawing: dict[int, Connection] = {}
+        self._jitter, self._loss = net.links.jitter, net.links.loss
         self._latency: list[float] = net.links.latency.tolist()
         self._overhead: list[float] = net.overhead.tolist()
         # These plan one round where nothing is lost; any other transport is asked each time.
         self._plain = type(transport) is Ideal
         self._plain_if_clean = type(transport) in (Ideal, Retransmit)
+        self._has_jitter, self._is_lossy = net.has_jitter, net.is_lossy
 
     # What the outside calls
 
@@ -125,8 +127,8 @@ class KernelModel:
     def draws(self) -> bool:
         """Whether anything here is random or planned message by message."""
         if self._plain:
-            return self._net.has_jitter
-        return not self._plain_if_clean or self._net.has_jitter or self._net.is_lossy
+            return self._has_jitter
+        return not self._plain_if_clean or self._has_jitter or self._is_lossy
 
     def bytes_of(self, program: Program) -> IntArray:
         """Bytes that each link carries for a program, where nothing is lost."""
@@ -212,10 +214,9 @@ class KernelModel:
 
     def _draws(self, route: NDArray[np.int64]) -> bool:
         """Whether a message over a route has to ask for its delay and its rounds."""
-        net = self._net
-        if not self._plain_if_clean or (net.has_jitter and net.links.jitter[route].any()):
+        if not self._plain_if_clean or (self._has_jitter and self._jitter[route].any()):
             return True
-        return not self._plain and net.is_lossy and bool(net.links.loss[route].any())
+        return not self._plain and self._is_lossy and bool(self._loss[route].any())
 
     def _sum_latency(self, route: list[int]) -> float:
         """As `Network.route_latency` adds it up: in order, but for long routes."""
