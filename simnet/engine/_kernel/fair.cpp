@@ -370,14 +370,15 @@ void Fair::choose_narrow() {
     const Link& link = links_[at];
     fillings_[at] = {std::max(link.capacity - link.load, 0.0), 0.0, NONE};
   }
+  Filling* const fillings = fillings_.data();
   for (const uint32_t slot : solving_) {
-    const Class& one = classes_[slot];
-    const uint32_t* links = links_of(slot);
+    const uint32_t hops = classes_[slot].hops;
+    const uint32_t* const links = links_of(slot);
     double least = INF;
-    for (uint32_t hop = 0; hop < one.hops; ++hop) {
-      least = std::min(least, fillings_[links[hop]].residual);
+    for (uint32_t hop = 0; hop < hops; ++hop) {
+      least = std::min(least, fillings[links[hop]].residual);
     }
-    for (uint32_t hop = 0; hop < one.hops; ++hop) fillings_[links[hop]].potential += least;
+    for (uint32_t hop = 0; hop < hops; ++hop) fillings[links[hop]].potential += least;
   }
   narrow_.clear();
   uint32_t begin = 0;
@@ -393,23 +394,32 @@ void Fair::choose_narrow() {
 
 // List which classes cross which narrow links, both ways.
 void Fair::list_crossings() {
-  crossed_.clear();
-  crossed_begin_.clear();
-  for (uint32_t place = 0; place < solving_.size(); ++place) {
-    Class& one = classes_[solving_[place]];
-    one.next = -1.0;
-    crossed_begin_.push_back(static_cast<uint32_t>(crossed_.size()));
-    const uint32_t* links = links_of(solving_[place]);
-    for (uint32_t hop = 0; hop < one.hops; ++hop) {
-      const uint32_t at = fillings_[links[hop]].narrow;
+  const uint32_t total = static_cast<uint32_t>(solving_.size());
+  crossed_begin_.resize(total + 1);
+  crossed_.resize(crossing_.size());
+  next_.assign(total, -1.0);
+  counts_.resize(total);
+  // Plain pointers: nothing here grows, and the compiler need not look again.
+  const Filling* const fillings = fillings_.data();
+  Narrow* const narrow = narrow_.data();
+  uint32_t* const crossing = crossing_.data();
+  uint32_t* const crossed = crossed_.data();
+  uint32_t end = 0;
+  for (uint32_t place = 0; place < total; ++place) {
+    const Class& one = classes_[solving_[place]];
+    const uint32_t hops = one.hops, count = one.count;
+    const uint32_t* const links = links_of(solving_[place]);
+    crossed_begin_[place] = end;
+    counts_[place] = count;
+    for (uint32_t hop = 0; hop < hops; ++hop) {
+      const uint32_t at = fillings[links[hop]].narrow;
       if (at == NONE) continue;
-      Narrow& narrow = narrow_[at];
-      crossing_[narrow.end++] = place;
-      narrow.open += one.count;
-      crossed_.push_back(at);
+      crossing[narrow[at].end++] = place;
+      narrow[at].open += count;
+      crossed[end++] = at;
     }
   }
-  crossed_begin_.push_back(static_cast<uint32_t>(crossed_.size()));
+  crossed_begin_[total] = end;
 }
 
 // Progressive filling of what the classes outside leave; see simnet/engine/maxmin.py.
@@ -451,20 +461,24 @@ void Fair::solve() {
 size_t Fair::freeze(double rate) {
   size_t fixed = 0;
   drawn_on_.clear();
+  Narrow* const narrows = narrow_.data();
+  const uint32_t* const begins = crossed_begin_.data();
+  const uint32_t* const crossed = crossed_.data();
+  double* const next = next_.data();
   for (const uint32_t at : saturated_) {
-    Narrow& narrow = narrow_[at];
+    Narrow& narrow = narrows[at];
     for (uint32_t i = narrow.begin; i < narrow.end; ++i) {
       const uint32_t place = crossing_[i];
-      Class& one = classes_[solving_[place]];
-      if (one.next >= 0.0) continue;
-      one.next = rate;
-      one.bottleneck = narrow.link;
+      if (next[place] >= 0.0) continue;
+      next[place] = rate;
+      classes_[solving_[place]].bottleneck = narrow.link;
       narrow.held = rate;
       ++fixed;
-      for (uint32_t k = crossed_begin_[place]; k < crossed_begin_[place + 1]; ++k) {
-        Narrow& other = narrow_[crossed_[k]];
-        if (!other.used) drawn_on_.push_back(crossed_[k]);
-        other.used += one.count;
+      const uint32_t count = counts_[place], end = begins[place + 1];
+      for (uint32_t k = begins[place]; k < end; ++k) {
+        Narrow& other = narrows[crossed[k]];
+        if (!other.used) drawn_on_.push_back(crossed[k]);
+        other.used += count;
       }
     }
   }
@@ -501,14 +515,16 @@ void Fair::find_violators() {
 
 void Fair::commit(double time) {
   const bool most = solving_.size() > finishes_.size() / 8;
-  for (const uint32_t slot : solving_) {
+  for (size_t place = 0; place < solving_.size(); ++place) {
+    const uint32_t slot = solving_[place];
     Class& one = classes_[slot];
-    if (one.bottleneck == NONE || !(one.next > 0.0)) {
+    const double rate = next_[place];
+    if (one.bottleneck == NONE || !(rate > 0.0)) {
       throw std::runtime_error("no rate for route " + std::to_string(one.route) + " with " +
                                std::to_string(one.count) + " flows at " + std::to_string(time) +
                                " s");
     }
-    one.loaded = one.count * one.next;
+    one.loaded = one.count * rate;
     const uint32_t* links = links_of(slot);
     for (uint32_t hop = 0; hop < one.hops; ++hop) {
       Link& link = links_[links[hop]];
@@ -517,8 +533,8 @@ void Fair::commit(double time) {
     }
     Link& bottleneck = links_[one.bottleneck];
     ++bottleneck.members;
-    bottleneck.level = one.next;
-    set_rate(one, one.next, time);
+    bottleneck.level = rate;
+    set_rate(one, rate, time);
     if (most) {
       finishes_.set_later(slot, finish(one));
     } else {

@@ -71,7 +71,6 @@ class Fair {
   };
   // The flows over one route. Slots are used again, so that those in use lie close together.
   struct Class {
-    double next = 0.0;    // the rate being solved for; negative while open
     double loaded = 0.0;  // what it adds to the load of each of its links
     uint32_t count = 0, hops = 0;
     uint32_t bottleneck = NONE;  // the link that holds its rate down
@@ -162,7 +161,9 @@ class Fair {
   TimeHeap<Level> levels_;
   std::vector<Narrow> narrow_;
   std::vector<uint32_t> crossing_;                // of each narrow link: places in `solving_`
-  std::vector<uint32_t> crossed_, crossed_begin_; // of each place: narrow links
+  std::vector<uint32_t> crossed_, crossed_begin_;  // of each place: narrow links
+  std::vector<double> next_;      // of each place: the rate that it gets, negative while open
+  std::vector<uint32_t> counts_;  // of each place: flows
   std::vector<uint32_t> saturated_, drawn_on_;
 };
 
