@@ -175,9 +175,9 @@ class Collective:
         if not self.ranks:
             raise ValueError(f"{self.kind}: ranks is empty; a group has at least one rank")
         # One look at all of them; who is at fault is found out below.
-        if set(map(type, self.ranks)) == {int} and min(self.ranks) >= 0:
-            if len(set(self.ranks)) == len(self.ranks):
-                return
+        whole = set(map(type, self.ranks)) == {int} and min(self.ranks) >= 0
+        if whole and len(set(self.ranks)) == len(self.ranks):
+            return
         seen: set[int] = set()
         for rank in self.ranks:
             check_count(self.kind, "rank", rank, least=0)

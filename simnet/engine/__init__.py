@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from simnet.engine.clock import OVER, Clock
+from simnet.engine.episodes import EpisodesModel
 from simnet.engine.fabric import (
     Departure,
     Fabric,
@@ -20,6 +21,7 @@ __all__ = [
     "OVER",
     "Clock",
     "Departure",
+    "EpisodesModel",
     "Fabric",
     "FluidModel",
     "Job",

@@ -223,7 +223,7 @@ class Fabric:
 
     def _plan_wake(self) -> None:
         """Keep exactly one valid wake-up on the clock, at the model's next instant."""
-        time = self._held[0].time if self._held else self.model.next_time()
+        time = self._held[0].time if self._held else max(self.model.next_time(), self.env.now)
         if time == self._wake_time:
             return
         self._wake_time = time

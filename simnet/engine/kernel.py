@@ -22,7 +22,9 @@ from simnet.network import Network
 from simnet.transport import Ideal, Retransmit, Round, Transport
 
 FEW = 64
-"""Transfers below which a loop over them is faster than sorting arrays."""
+"""Transfers below which a loop over them is faster than arrays."""
+TABLE_SHARE, TABLE_FLOOR = 4, 1 << 16
+"""Entries of a table of connections, for each transfer and besides, that are worth no sorting."""
 
 
 def load_core() -> Any:
@@ -60,11 +62,13 @@ class KernelModel:
         self._programs: dict[Program, Any] = {}
         self._numbers: dict[tuple[int, int, int], int] = {}
         self._drawing: dict[int, Connection] = {}
+        self._jitter, self._loss = net.links.jitter, net.links.loss
         self._latency: list[float] = net.links.latency.tolist()
         self._overhead: list[float] = net.overhead.tolist()
         # These plan one round where nothing is lost; any other transport is asked each time.
         self._plain = type(transport) is Ideal
         self._plain_if_clean = type(transport) in (Ideal, Retransmit)
+        self._has_jitter, self._is_lossy = net.has_jitter, net.is_lossy
 
     # What the outside calls
 
@@ -118,6 +122,25 @@ class KernelModel:
         """
         rates: list[tuple[tuple[int, ...], int, float]] = self._core.rates()
         return rates
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything here is random or planned message by message."""
+        if self._plain:
+            return self._has_jitter
+        return not self._plain_if_clean or self._has_jitter or self._is_lossy
+
+    def bytes_of(self, program: Program) -> IntArray:
+        """Bytes that each link carries for a program, where nothing is lost."""
+        carried = np.zeros(self._net.num_links, dtype=np.int64)
+        if not len(program):
+            return carried
+        distinct, which = _distinct(program.sources, program.destinations, program.channels)
+        sizes = np.zeros(len(distinct), dtype=np.int64)
+        np.add.at(sizes, which, program.sizes)
+        for key, size in zip(distinct, sizes.tolist(), strict=True):
+            carried[self._net.route(*key)] += size
+        return carried
 
     # What the kernel calls
 
@@ -191,10 +214,9 @@ class KernelModel:
 
     def _draws(self, route: NDArray[np.int64]) -> bool:
         """Whether a message over a route has to ask for its delay and its rounds."""
-        net = self._net
-        if not self._plain_if_clean or (net.has_jitter and net.links.jitter[route].any()):
+        if not self._plain_if_clean or (self._has_jitter and self._jitter[route].any()):
             return True
-        return not self._plain and net.is_lossy and bool(net.links.loss[route].any())
+        return not self._plain and self._is_lossy and bool(self._loss[route].any())
 
     def _sum_latency(self, route: list[int]) -> float:
         """As `Network.route_latency` adds it up: in order, but for long routes."""
@@ -274,11 +296,24 @@ def _distinct(
 ) -> tuple[list[tuple[int, int, int]], IntArray]:
     """The different (source, destination, channel), and which of them each entry is."""
     many = int(max(dst.max(), src.max())) + 1
-    if int(channel.max()) < 2**62 // (many * many):
+    highest = int(channel.max())
+    if highest < 2**62 // (many * many):
         codes = (channel * many + src) * many + dst
-        codes, first, which = np.unique(codes, return_index=True, return_inverse=True)
+        if (highest + 1) * many * many <= TABLE_SHARE * len(codes) + TABLE_FLOOR:
+            codes, which = _distinct_by_table(codes, (highest + 1) * many * many)
+        else:
+            codes, which = np.unique(codes, return_inverse=True)
+        src, dst, channel = codes // many % many, codes % many, codes // (many * many)
     else:
-        table = np.stack([src, dst, channel], axis=1)
-        _, first, which = np.unique(table, axis=0, return_index=True, return_inverse=True)
-    keys = zip(src[first].tolist(), dst[first].tolist(), channel[first].tolist(), strict=True)
-    return list(keys), which.ravel()
+        rows, which = np.unique(np.stack([src, dst, channel], axis=1), axis=0, return_inverse=True)
+        src, dst, channel = rows.T
+    return list(zip(src.tolist(), dst.tolist(), channel.tolist(), strict=True)), which.ravel()
+
+
+def _distinct_by_table(codes: IntArray, size: int) -> tuple[IntArray, IntArray]:
+    """What `numpy.unique` returns, by a table of all codes below `size`: no sorting."""
+    table = np.zeros(size, dtype=np.int64)
+    table[codes] = 1
+    distinct = np.flatnonzero(table)
+    table[distinct] = np.arange(len(distinct))
+    return distinct, table[codes]

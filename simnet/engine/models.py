@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 
+from simnet.engine.episodes import EpisodesModel
 from simnet.engine.fabric import NetworkModel, Observer
 from simnet.engine.kernel import KernelModel, load_core
 from simnet.engine.reference import FluidModel
@@ -31,6 +32,7 @@ def make_model(
     *,
     engine: str = "auto",
     observer: Observer | None = None,
+    repeats: bool = False,
 ) -> NetworkModel:
     """Make the network model of a run.
 
@@ -42,6 +44,8 @@ def make_model(
         "auto" is the kernel where it was compiled and nothing is observed.
     observer : Observer, optional
         Told of transfers and rates as they happen; only the reference does.
+    repeats : bool
+        Whether the same work will come again and again: the kernel then remembers it.
 
     Raises
     ------
@@ -57,12 +61,17 @@ def make_model(
             raise ValueError("engine='kernel' tells no observer: write 'auto' or 'reference'")
         if kernel() != "kernel":
             raise RuntimeError("engine='kernel' was not compiled when simnet was installed")
-        return KernelModel(net, transport, seed)
+        return _make_kernel(net, transport, seed, repeats)
     if engine == "auto" and observer is None:
         if kernel() == "kernel":
-            return KernelModel(net, transport, seed)
+            return _make_kernel(net, transport, seed, repeats)
         _say_slow()
     return FluidModel(net, transport, seed, observer)
+
+
+def _make_kernel(net: Network, transport: Transport, seed: int, repeats: bool) -> NetworkModel:
+    model = KernelModel(net, transport, seed)
+    return EpisodesModel(model) if repeats and not model.draws else model
 
 
 @functools.cache

@@ -62,7 +62,11 @@ class Session:
         self.conditions = conditions
         self.clock = Clock()
         model = make_model(
-            conditions.net, conditions.transport, conditions.seed, engine=conditions.engine
+            conditions.net,
+            conditions.transport,
+            conditions.seed,
+            engine=conditions.engine,
+            repeats=True,
         )
         self.fabric = Fabric(self.clock, conditions.net, model)
         self.hub = Hub(self.fabric, conditions.hosts, conditions.algorithms, make_exchange)

@@ -1,0 +1,380 @@
+"""What the kernel has carried out once is played back when it comes again.
+
+A training run posts the same collectives thousands of times. From the instant a network leaves
+its rest until it is at rest again is an *episode*; what happens in it depends on what is posted
+and who arrives when, counted from its beginning, and on nothing before. So episodes are kept as
+a tree: a node for every stimulus, in it who left between that one and the next. An episode that
+takes a way through the tree costs nothing but its departures; where it leaves the tree, the
+kernel carries it out from its beginning, and the tree grows.
+
+Times counted from the beginning are the same to ten digits, not to the bit, so a time played
+back differs from one carried out by less than 1e-10 of the episode's length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from simnet.arrays import frozen
+from simnet.engine.fabric import Departure
+from simnet.engine.job import FloatArray, IntArray, Job, Program
+from simnet.engine.kernel import KernelModel
+
+INFINITY = float("inf")
+MOST_NODES = 50_000
+"""Stimuli remembered; from then on the tree grows no more."""
+MOST_JOBS = 64
+"""Jobs of an episode; one with more is not remembered further."""
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A point in an episode: what has happened is the way that leads here.
+
+    Attributes
+    ----------
+    outputs : list of (float, tuple of (int, int))
+        Who leaves from here on if nothing else comes: seconds from the beginning, and the job's
+        number in the episode with the place in its group.
+    known_until : float
+        Seconds from the beginning until which there is no other output.
+    over : bool
+        Whether the episode ends with the last output.
+    children : dict
+        By how many outputs came before it, and what the next stimulus is.
+    jobs : list of Job
+        Of an episode that ended here: what the kernel carried out.
+    begin : float
+        When that episode began, seconds.
+    """
+
+    outputs: list[tuple[float, tuple[tuple[int, int], ...]]] = field(default_factory=list)
+    known_until: float = 0.0
+    over: bool = False
+    children: dict[tuple[Any, ...], Node] = field(default_factory=dict)
+    jobs: Sequence[Job] = ()
+    begin: float = 0.0
+
+
+class EpisodesModel:
+    """A kernel that remembers: `simnet.engine.fabric.NetworkModel`, and it `RunsAhead`.
+
+    Parameters
+    ----------
+    kernel : KernelModel
+        What carries out what has not been seen; nothing may be drawn in it.
+    """
+
+    name = KernelModel.name
+
+    def __init__(self, kernel: KernelModel) -> None:
+        self._kernel = kernel
+        self._root = Node()
+        self._nodes = 1
+        self._count = 0
+        self._played: Counter[Program] = Counter()
+        # The episode under way:
+        self._begin: float | None = None
+        self._node, self._seen = self._root, 0
+        self._jobs: list[EpisodeJob] = []
+        self._log: list[tuple[Any, ...]] = []
+        self._live = False
+        self._lost = False
+        self._unfinished = 0
+        self._owners: dict[int, EpisodeJob] = {}
+        self._late: list[Departure] = []
+        self._now = 0.0
+
+    # What the outside calls
+
+    def post(self, program: Program, time: float, *, order: tuple[object, ...] = ()) -> Job:
+        """Take up a piece of work; nothing of it moves before its ranks arrive."""
+        if self._begin is None:
+            self._start_episode(time)
+        job = EpisodeJob(self, program, self._count, order)
+        self._count += 1
+        self._unfinished += bool(program.ranks)
+        entry = ("post", job, time)
+        if len(self._jobs) >= MOST_JOBS:
+            self._lose()
+        if self._lost:
+            self._apply(entry)
+            return job
+        # Jobs are told apart by their order, not by what it is.
+        turn = tuple((order > other.order) - (order < other.order) for other in self._jobs)
+        self._jobs.append(job)
+        self._note((program, turn, self._since(time)), entry)
+        return job
+
+    def arrive(self, job: Job, rank: int, time: float) -> None:
+        """Let a global rank enter a job at an instant that has not passed."""
+        assert isinstance(job, EpisodeJob)
+        if self._begin is None:
+            raise ValueError(f"rank {rank} arrives in a job that is over")
+        job.entered.add(rank)
+        entry = ("arrive", job, rank, time)
+        if self._lost:
+            self._apply(entry)
+            return
+        number = job.number - self._jobs[0].number
+        self._note((number, job.program.places[rank], self._since(time)), entry)
+
+    def carried(self, time: float) -> IntArray:
+        """Bytes that each link has carried by `time`."""
+        if self._begin is not None:
+            if not self._live:
+                self._carry_out()
+            self._catch_up(time)
+        carried = self._kernel.carried(time)
+        for program, times in self._played.items():
+            carried += times * self._kernel.bytes_of(program)
+        return carried
+
+    def next_time(self) -> float:
+        """The next instant at which anything happens here, seconds; infinity for none."""
+        if self._begin is None:
+            return INFINITY
+        if self._late:
+            return self._now
+        if self._live:
+            return self._kernel.next_time()
+        node = self._node
+        if self._seen < len(node.outputs):
+            return max(self._now, self._begin + node.outputs[self._seen][0])
+        return INFINITY if node.over else max(self._now, self._begin + node.known_until)
+
+    def advance(self, time: float) -> Sequence[Departure]:
+        """Carry out everything that happens at the instant `next_time()`, as one batch."""
+        return self.run(time, time)
+
+    def run(self, time: float, horizon: float) -> Sequence[Departure]:
+        """Carry out `time`, then all before `horizon` until a rank leaves."""
+        self._now = max(self._now, time)
+        if self._begin is None:
+            return []
+        if not self._live:
+            found = self._play(time)
+            if found is not None:
+                return found
+            self._carry_out()
+        self._catch_up(time)
+        late, self._late = self._late, []
+        if not late:
+            return self._run_live(time, horizon)
+        if self._is_over():
+            self._end_episode()
+        return [Departure(job, rank, time) for job, rank, _ in late]
+
+    # Episodes
+
+    def _start_episode(self, time: float) -> None:
+        self._begin = self._now = time
+        self._node, self._seen = self._root, 0
+        self._jobs, self._log = [], []
+        self._live = self._lost = False
+        self._unfinished = 0
+
+    def _end_episode(self) -> None:
+        self._begin = None
+        self._owners = {}
+
+    def _lose(self) -> None:
+        """Remember no more of this episode: the kernel carries it out to its end."""
+        if not self._live:
+            self._carry_out()
+        self._lost = True
+
+    def _since(self, time: float) -> float:
+        """Seconds from the beginning, to ten digits."""
+        assert self._begin is not None
+        after = time - self._begin
+        return float(f"{after:.10g}") if after else 0.0
+
+    def _note(self, stimulus: tuple[Any, ...], entry: tuple[Any, ...]) -> None:
+        """Go on to the node of a stimulus; carry the episode out where it is new."""
+        key = (self._seen, *stimulus)
+        child = self._node.children.get(key)
+        if child is None and not self._live:
+            self._carry_out()
+        if self._live:
+            self._see_quiet()
+            self._apply(entry)
+        else:
+            self._log.append(entry)
+        if child is None:
+            child = Node()
+            if self._nodes < MOST_NODES:
+                self._nodes += 1
+                self._node.children[key] = child
+        self._node, self._seen = child, 0
+
+    def _see_quiet(self) -> None:
+        """Note until when nobody leaves if nothing else comes."""
+        assert self._begin is not None
+        until = self._kernel.next_time() - self._begin
+        self._node.known_until = max(self._node.known_until, until)
+
+    # Played back
+
+    def _play(self, time: float) -> list[Departure] | None:
+        """Who leaves at `time`; None where nobody knows."""
+        assert self._begin is not None
+        node, found = self._node, []
+        while self._seen < len(node.outputs):
+            after, left = node.outputs[self._seen]
+            if self._begin + after > time:
+                break
+            self._seen += 1
+            for number, place in left:
+                job = self._jobs[number]
+                rank = job.program.ranks[place]
+                self._leave(job, rank, time)
+                found.append(Departure(job, rank, time))
+        if self._seen == len(node.outputs):
+            if node.over:
+                self._finish_played(node)
+            elif not found and time >= self._begin + node.known_until:
+                return None
+        self._log.append(("advance", time))
+        return found
+
+    def _finish_played(self, node: Node) -> None:
+        assert self._begin is not None
+        for job, source in zip(self._jobs, node.jobs, strict=True):
+            job.source, job.shift = source, self._begin - node.begin
+            self._played[job.program] += 1
+        self._end_episode()
+
+    # Carried out
+
+    def _carry_out(self) -> None:
+        """Let the kernel do what has been played back until now; it goes on from there."""
+        self._live = True
+        log, self._log = self._log, []
+        for entry in log:
+            self._apply(entry)
+        self._catch_up(self._now)
+
+    def _apply(self, entry: tuple[Any, ...]) -> None:
+        if entry[0] == "post":
+            _, job, time = entry
+            job.source = self._kernel.post(job.program, time, order=job.order)
+            self._owners[job.source.number] = job
+        elif entry[0] == "arrive":
+            _, job, rank, time = entry
+            self._kernel.arrive(job.source, rank, time)
+        else:
+            self._catch_up(math.nextafter(entry[1], INFINITY))
+
+    def _catch_up(self, time: float) -> None:
+        """Let the kernel carry out every instant before `time`."""
+        while (instant := self._kernel.next_time()) < time:
+            for departure in self._kernel.advance(instant):
+                job = self._owners[departure.job.number]
+                if departure.rank not in job.left:
+                    # Played back it would have left a rounding later.
+                    self._leave(job, departure.rank, self._now)
+                    self._late.append(Departure(job, departure.rank, self._now))
+
+    def _run_live(self, time: float, horizon: float) -> list[Departure]:
+        assert self._begin is not None
+        found: list[Departure] = []
+        left = []
+        when = time
+        for departure in self._kernel.run(time, horizon):
+            job, when = self._owners[departure.job.number], departure.time
+            if not self._lost:
+                number = job.number - self._jobs[0].number
+                left.append((number, job.program.places[departure.rank]))
+            if departure.rank not in job.left:
+                self._leave(job, departure.rank, when)
+                found.append(Departure(job, departure.rank, when))
+        self._now = max(self._now, when)
+        over = self._is_over()
+        if not self._lost:
+            self._record(when, tuple(left), over)
+        if over:
+            self._end_episode()
+        return found
+
+    def _record(self, when: float, left: tuple[tuple[int, int], ...], over: bool) -> None:
+        """Grow the present node by an output, or learn that none comes for a while."""
+        assert self._begin is not None
+        node = self._node
+        if left:
+            if self._seen == len(node.outputs):
+                node.outputs.append((when - self._begin, left))
+            self._seen += 1
+        if over:
+            node.over, node.begin = True, self._begin
+            node.jobs = [job.carried_out() for job in self._jobs]
+        elif self._seen == len(node.outputs):
+            self._see_quiet()
+
+    def _is_over(self) -> bool:
+        return not self._unfinished and self._kernel.next_time() == INFINITY
+
+    def _leave(self, job: EpisodeJob, rank: int, time: float) -> None:
+        job.left[rank] = time
+        self._unfinished -= job.done
+
+
+class EpisodeJob(Job):
+    """A job of an episode; its times are those of `source`, moved by `shift` seconds."""
+
+    def __init__(
+        self, model: EpisodesModel, program: Program, number: int, order: tuple[object, ...]
+    ) -> None:
+        super().__init__(program, number, order)
+        self._model = model
+        self.source: Job | None = None
+        self.shift = 0.0
+        self.entered: set[int] = set()
+
+    def carried_out(self) -> Job:
+        """The kernel's own job behind this one."""
+        if self.source is None:
+            self._model._carry_out()
+        assert self.source is not None
+        return self.source
+
+    @property
+    def starts(self) -> FloatArray:
+        """When each transfer was started, seconds; NaN until then."""
+        return frozen(self.carried_out().starts + self.shift)
+
+    @property
+    def ends(self) -> FloatArray:
+        """When each transfer ended, seconds; NaN until then."""
+        return frozen(self.carried_out().ends + self.shift)
+
+    @property
+    def start(self) -> list[float]:
+        """`starts` as a list."""
+        times: list[float] = self.starts.tolist()
+        return times
+
+    @property
+    def end(self) -> list[float]:
+        """`ends` as a list."""
+        times: list[float] = self.ends.tolist()
+        return times
+
+    @property
+    def retransmitted(self) -> list[int]:
+        """Nothing is lost where episodes are remembered."""
+        return [0] * len(self.program)
+
+    @property
+    def retransmitted_bytes(self) -> int:
+        """Nothing is lost where episodes are remembered."""
+        return 0
+
+    @property
+    def arrived(self) -> set[int]:
+        """The global ranks that have entered."""
+        return self.entered
