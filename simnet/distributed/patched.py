@@ -23,7 +23,7 @@ from simnet.distributed.launch import Plan, make_plan
 from simnet.distributed.network_process import NetworkProcess
 from simnet.distributed.pointing import ASK
 from simnet.distributed.set_aside import SetAside
-from simnet.distributed.siblings import door_to, find_network
+from simnet.distributed.siblings import door_to, met
 from simnet.distributed.world import bind
 from simnet.guide import NetworkSimulator, Topology
 from simnet.ranks.seat import current
@@ -147,16 +147,14 @@ class Patched(Adoptee):
     # Being a rank
 
     def _become(self, number: int, world_size: int, given: Given) -> None:
-        hook, answer = sys.excepthook, signal.getsignal(ASK)
-        door = self.door
-        if not self._knows_its_network():
-            self._process = os.getpid()
-            network = self._open() if number == 0 else None
-            self.door = find_network(number, world_size, given, network)
-        try:
+        hook, answer, door = sys.excepthook, signal.getsignal(ASK), self.door
+        with ExitStack() as undo:
+            undo.callback(setattr, self, "door", door)
+            if not self._knows_its_network():
+                self._process = os.getpid()
+                network = self._open() if number == 0 else None
+                self.door = undo.enter_context(met(number, world_size, given, network))
             super()._become(number, world_size, given)
-        finally:
-            self.door = door
         self._was_rank = self.is_here
         self._undo.callback(setattr, sys, "excepthook", hook)
         self._undo.callback(_set_signal, answer)

@@ -11,8 +11,8 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -29,10 +29,11 @@ KEY = "key"  # the file's name
 _MEETINGS = itertools.count()  # the same on every rank: all come to every meeting
 
 
-def find_network(
+@contextmanager
+def met(
     number: int, world_size: int, given: Mapping[str, Any], network: NetworkProcess | None
-) -> Door:
-    """Meet the other ranks of a world; returns where its network is.
+) -> Iterator[Door]:
+    """Meet the other ranks of a world, until the block ends: by then all must have come.
 
     Parameters
     ----------
@@ -42,6 +43,11 @@ def find_network(
         The arguments of init_process_group.
     network : NetworkProcess or None
         Rank 0's; None on the others.
+
+    Yields
+    ------
+    Door
+        Where the network of the world is.
 
     Raises
     ------
@@ -53,13 +59,15 @@ def find_network(
     if not 0 <= number < world_size:
         raise ValueError(f"init_process_group: rank={number}, but ranks are 0 to {world_size - 1}")
     meeting = f"simnet/{next(_MEETINGS)}"
+    # Rank 0 may be the one that serves the store: it is held until all have read it.
     store = None if world_size == 1 else _store(number, world_size, given)
     if network is None:
-        return _look_up(store, meeting, number)
+        yield _look_up(store, meeting, number)
+        return
     if store is not None:
         _leave_key(network)
         store.set(meeting, network.address)
-    return door_to(network.address, network.key)
+    yield door_to(network.address, network.key)
 
 
 def door_to(address: str, key: bytes) -> Door:
@@ -93,17 +101,19 @@ def _private(path: str, flags: int) -> int:
 def _look_up(store: Any, meeting: str, number: int) -> Door:
     """Wait for rank 0's word; what a crashed job has left in a store's file is passed over."""
     until = time.monotonic() + MEET_S
-    said = "no word of rank 0"
-    while time.monotonic() < until:
-        with suppress(RuntimeError):
+    while True:
+        try:
             store.wait([meeting], timedelta(seconds=max(until - time.monotonic(), LOOK_EVERY_S)))
             address = store.get(meeting).decode()
-            door = _door_behind(address)
-            if door is not None:
-                return door
-            said = f"nothing on this machine at {address}, where rank 0 says"
+        except RuntimeError as error:
+            raise RuntimeError(_apart(number, "no word of rank 0")) from error
+        door = _door_behind(address)
+        if door is not None:
+            return door
+        if time.monotonic() > until:
+            said = f"there is nothing on this machine at {address}, where rank 0 says"
+            raise RuntimeError(_apart(number, said))
         time.sleep(LOOK_EVERY_S)
-    raise RuntimeError(_apart(number, f"{said} within {MEET_S:g} s of wall time"))
 
 
 def _door_behind(address: str) -> Door | None:

@@ -182,10 +182,13 @@ class ThreadDriver:
         if thread is None:
             return ""
         begin, interrupted = time.monotonic(), False
-        while not self._left.wait(LOOK_EVERY_S):
+        while True:
             if self._parked and self._go.locked():
                 self._on_turn(self._number)
                 self._go.release()
+            if self._left.wait(LOOK_EVERY_S):
+                thread.join()
+                return ""
             now = time.monotonic()
             if not (interrupted or member.ended or self._refusals) and now > begin + GRACE_S:
                 interrupted = True
@@ -196,8 +199,6 @@ class ThreadDriver:
                     f"the thread of rank {member.number} is stuck{_at(self.where(member))} and is "
                     "left behind: what it calls from now on only raises"
                 )
-        thread.join()
-        return ""
 
     def where(self, member: Member) -> str:
         """The line of the user's code that waits."""

@@ -1,4 +1,4 @@
-"""The same training programs through the first door: the right parameters, as threads and processes.
+"""The same training programs through the first door: right parameters, as threads and processes.
 
 The second and third doors have tests of their own, on the same programs.
 """
