@@ -13,11 +13,13 @@ from simnet.version import __version__
 if TYPE_CHECKING:
     from simnet import collectives
     from simnet.collectives import flows
+    from simnet.distributed import exogym
     from simnet.distributed.charging import compute
     from simnet.distributed.kinds import processes, threads
     from simnet.distributed.launch import run
+    from simnet.distributed.patch import patch_distributed_functions
     from simnet.engine.models import kernel
-    from simnet.guide import NetworkTopology
+    from simnet.guide import NetworkSimulator, NetworkTopology
     from simnet.network import Network
     from simnet.ranks.api import now, step
     from simnet.report.result import Result
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Network": "simnet.network",
+    "NetworkSimulator": "simnet.guide",
     "NetworkTopology": "simnet.guide",
     "Result": "simnet.report.result",
     "StuckError": "simnet.simulation",
@@ -37,6 +40,7 @@ _HOME = {
     "flows": "simnet.collectives",
     "kernel": "simnet.engine.models",
     "now": "simnet.ranks.api",
+    "patch_distributed_functions": "simnet.distributed.patch",
     "processes": "simnet.distributed.kinds",
     "replay": "simnet.workload.replay",
     "run": "simnet.distributed.launch",
@@ -44,10 +48,12 @@ _HOME = {
     "step": "simnet.ranks.api",
     "threads": "simnet.distributed.kinds",
 }
+_ELSEWHERE = {"exogym": "simnet.distributed.exogym"}
 _MODULES = frozenset({"collectives", "conditions", "engine", "testing", "transport", "units"})
 
 __all__ = [
     "Network",
+    "NetworkSimulator",
     "NetworkTopology",
     "Result",
     "Run",
@@ -56,9 +62,11 @@ __all__ = [
     "__version__",
     "collectives",
     "compute",
+    "exogym",
     "flows",
     "kernel",
     "now",
+    "patch_distributed_functions",
     "processes",
     "replay",
     "run",
@@ -72,8 +80,8 @@ def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for (PEP 562)."""
     if name in _HOME:
         value = getattr(importlib.import_module(_HOME[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"simnet.{name}")
+    elif name in _MODULES or name in _ELSEWHERE:
+        value = importlib.import_module(_ELSEWHERE.get(name, f"simnet.{name}"))
     else:
         raise AttributeError(f"module 'simnet' has no attribute {name!r}")
     globals()[name] = value
@@ -82,4 +90,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names, loaded or not."""
-    return sorted({*globals(), *_HOME, *_MODULES})
+    return sorted({*globals(), *_HOME, *_MODULES, *_ELSEWHERE})

@@ -128,6 +128,7 @@ def _rows(
     from simnet.workload.replay import replay
 
     rows = []
+    said: dict[str, None] = {}
     for number, (net, words) in enumerate(places):
         name = f"{words['topology']}, {words['profile']}"
         report(number, len(places), name)
@@ -139,9 +140,10 @@ def _rows(
             except DeadlockError as error:
                 output.say(f"{name}: {error}")
                 raise typer.Exit(FAILED) from None
-        for each in caught:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+        said |= {f"warning: {each.message}": None for each in caught}
         rows.append(words | run_row(run))
+    for line in said:
+        output.say(line)
     return rows
 
 

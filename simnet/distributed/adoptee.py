@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from types import SimpleNamespace
+from types import FunctionType
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 from weakref import WeakSet
@@ -69,9 +69,8 @@ class Adoptee:
         """Let init_process_group make this process a rank, and pass that on to its children."""
         with ExitStack() as undo:
             if self.door.virtual_time:
-                main = SimpleNamespace(__globals__=vars(sys.modules["__main__"]))
-                undo.enter_context(virtual_time(main))  # type: ignore[arg-type]
-            undo.enter_context(replaced(dist.init_process_group, self._init))
+                undo.enter_context(virtual_time(_of_main()))
+            undo.enter_context(replaced(dist.distributed_c10d.init_process_group, self._init))
             undo.enter_context(replaced_attribute(BaseProcess, "start", self._start))
             yield
 
@@ -86,7 +85,7 @@ class Adoptee:
             time.sleep(LINGER_S)
             raise SystemExit(1) from None
         except BaseException as error:
-            self._leave(_reason(error))
+            self._leave(reason(error))
             raise
         self._leave(None)
 
@@ -130,17 +129,17 @@ class Adoptee:
         elif not dist.is_initialized() and self._is_other_than(number, world_size):
             self._leave(None)
         if self._seat is None:
-            self._become(number, world_size, str(given.get("backend") or ""))
+            self._become(number, world_size, given)
         bind(self._world, given)
 
     def _is_other_than(self, number: int, world_size: int) -> bool:
         seat = self._seat
         return seat is not None and (seat.number, seat.world_size) != (number, world_size)
 
-    def _become(self, number: int, world_size: int, backend: str) -> None:
+    def _become(self, number: int, world_size: int, given: Given) -> None:
         """Wait until the world is complete and it is this rank's turn."""
         door = self.door
-        greeting = ("rank", number, world_size, os.getpid(), backend)
+        greeting = ("rank", number, world_size, os.getpid(), str(given.get("backend") or ""))
         try:
             connection = connect(door.address, door.key, *greeting)
             verb, said = connection.recv()
@@ -226,13 +225,31 @@ _HERE: list[Adoptee] = []
 @contextmanager
 def adoptable(door: Door) -> Iterator[Adoptee]:
     """Let this process and those that it starts be ranks of a run, until the block ends."""
-    here = Adoptee(door)
+    with present(Adoptee(door)) as here:
+        yield here
+
+
+@contextmanager
+def present(here: Adoptee) -> Iterator[Adoptee]:
+    """Let this process be what `here` says, until the block ends."""
     with here.installed():
         _HERE.append(here)
         try:
             yield here
         finally:
             _HERE.remove(here)
+
+
+def innermost() -> Adoptee | None:
+    """What this process is; None if it can become no rank."""
+    return _HERE[-1] if _HERE else None
+
+
+def _of_main() -> Callable[..., Any] | None:
+    """A function of the main module: a spawned process has a copy of it, functions their own."""
+    main = sys.modules["__main__"]
+    found = (each for each in vars(main).values() if isinstance(each, FunctionType))
+    return next((each for each in found if each.__module__ == main.__name__), None)
 
 
 def asked_for(given: Given) -> tuple[int, int]:
@@ -267,7 +284,7 @@ def _packed(error: BaseException) -> bytes:
     return packed
 
 
-def _reason(error: BaseException) -> BaseException | None:
+def reason(error: BaseException) -> BaseException | None:
     """Why a process has ended, by what has come out of its code."""
     if isinstance(error, SystemExit):
         if error.code in (None, 0):

@@ -10,9 +10,11 @@ from typing import Any
 
 import torch.distributed as dist
 
+from simnet.distributed.not_compiled import leave_alone
 from simnet.distributed.process_group import DEFAULT_TIMEOUT, SimProcessGroup
 from simnet.distributed.store import SimStore
 from simnet.distributed.work import INFINITY
+from simnet.ranks.call import ANEW
 from simnet.ranks.seat import Seat, current
 
 __all__ = ["BACKEND", "DEFAULT_TIMEOUT", "DEVICES", "announce", "create", "register"]
@@ -39,6 +41,7 @@ def announce(timeout: timedelta | None) -> Iterator[None]:
 
 def register() -> None:
     """Tell torch of the backend, once a process."""
+    leave_alone()
     if BACKEND not in dist.Backend.backend_list:
         dist.Backend.register_backend(BACKEND, _create, extended_api=True, devices=DEVICES)
 
@@ -46,6 +49,8 @@ def register() -> None:
 def create(seat: Seat, ranks: tuple[int, ...], group_id: str) -> SimProcessGroup:
     """A rank's object for a group; `ranks` are global, in group order."""
     timeout = getattr(_ANNOUNCED, "timeout", INFINITY)
+    # What is left of a world that has been destroyed is not for its successor.
+    group_id = f"{group_id}{ANEW}{seat.worlds}" if seat.worlds > 1 else group_id
     store = SimStore(seat, f"group {group_id}/" if group_id else "")
     return SimProcessGroup(seat, ranks, group_id, timeout, store)
 
@@ -56,5 +61,7 @@ def _create(options: Any, _: Any) -> SimProcessGroup:
     if seat is None:
         raise RuntimeError("backend 'simnet': there is one only inside a rank of simnet.run")
     ranks = tuple(options.global_ranks_in_group)
-    group_id = options.group_id if ranks else ""
-    return create(seat, ranks or tuple(range(seat.world_size)), group_id)
+    if not ranks:
+        seat.worlds += 1
+        return create(seat, tuple(range(seat.world_size)), "")
+    return create(seat, ranks, options.group_id)

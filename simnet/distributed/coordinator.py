@@ -61,16 +61,27 @@ class Coordinator:
         Where processes connect.
     make_plan : callable
         ``make_plan(world_size)``: everything about the run of a world but its program.
+    on_outcome : callable
+        Called with each outcome when it is there.
 
     Attributes
     ----------
     outcomes : list of Run or BaseException
         How each world has ended, in order; an error that repeats is there once.
+    members : set of int
+        The processes that are ranks of a world that goes on.
     """
 
-    def __init__(self, place: Gathering, make_plan: MakePlan) -> None:
+    def __init__(
+        self,
+        place: Gathering,
+        make_plan: MakePlan,
+        on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+    ) -> None:
         self.outcomes: list[Outcome] = []
-        self._place, self._make_plan = place, make_plan
+        self.members: set[int] = set()
+        self._place, self._make_plan, self._on_outcome = place, make_plan, on_outcome
+        self._now: Callable[[], float] = float
         self._waiting: dict[int, Applicant] = {}
         self._plan: Plan
         self._last = 0.0
@@ -94,6 +105,11 @@ class Coordinator:
             elif self._waiting and time.monotonic() - self._last > self._plan.watchdog:
                 self._refuse_all(StallError(self._incomplete()))
         self._refuse_all(RankLostError("init_process_group: the program has ended"), note=False)
+
+    @property
+    def time(self) -> float:
+        """Virtual time of the world that goes on, else of the last one; 0 before the first."""
+        return self._now()
 
     def failures(self) -> list[BaseException]:
         """Why processes have failed that were no ranks, the earliest first."""
@@ -158,17 +174,20 @@ class Coordinator:
         last = self.outcomes[-1] if self.outcomes else None
         if isinstance(outcome, Run) or repr(outcome) != repr(last):
             self.outcomes.append(outcome)
+            self._on_outcome(outcome)
 
     # A world
 
     def _begin(self, goes_on: Callable[[], bool]) -> None:
         """Be the network of those that wait, until all have ended."""
         world, self._waiting = self._waiting, {}
+        self.members = {one.pid for one in world.values()}
         try:
             self._note(self._carry_out(self._plan, world, goes_on))
         except Exception as error:
             self._note(error)
         finally:
+            self.members = set()
             for one in world.values():
                 one.connection.close()
 
@@ -176,6 +195,7 @@ class Coordinator:
         self, plan: Plan, world: Mapping[int, Applicant], goes_on: Callable[[], bool]
     ) -> Run:
         session = Session(plan.conditions, make_exchange)
+        self._now = lambda: session.clock.now
         progress = Progress(session, quiet=plan.quiet)
         watchdog = Watchdog(plan.watchdog, lambda: _look(progress, goes_on))
         parcels = Parcels(self._place.folder)
@@ -191,7 +211,9 @@ class Coordinator:
                 drivers.append(AdoptedDriver(one.connection, one.pid, parcels, watchdog))
             session.run(drivers, progress.show)
         trace = make_trace(session, plan.compute_name, plan.poll_interval)
-        return make_run(session, plan.compute_name, trace)
+        run = make_run(session, plan.compute_name, trace)
+        self._now = lambda: run.time
+        return run
 
 
 class AdoptedDriver(ProcessDriver):

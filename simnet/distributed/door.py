@@ -21,9 +21,12 @@ class Door:
         Whether `time` means the rank's clock, in ranks.
     forward : bool
         Whether what ranks print goes to the run's process, which puts their numbers before it.
+    patched : bool
+        Whether it was opened by `simnet.patch_distributed_functions`.
     """
 
     address: str
     key: bytes = field(repr=False)
     virtual_time: bool = False
     forward: bool = True
+    patched: bool = False

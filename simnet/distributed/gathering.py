@@ -9,12 +9,13 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from typing import Any
 
+LOOK_EVERY_S = 0.2
 MEMORY = "/dev/shm"  # where Linux keeps files in memory
 
 
@@ -53,6 +54,9 @@ class Gathering:
         except (AuthenticationError, EOFError, OSError):
             connection.close()
             return None
+        except BaseException:
+            connection.close()
+            raise
 
 
 @contextmanager
@@ -84,19 +88,22 @@ def await_all(
     RuntimeError
         If `alive()` says why no more will come, or none comes for so many seconds.
     """
-    found: list[tuple[Connection, tuple[Any, ...]]] = []
-    last = time.monotonic()
-    while len(found) < count:
-        one = place.accept(0.2)
-        on_wait()
-        if one is not None:
-            found.append(one)
-            last = time.monotonic()
-            continue
-        why = alive()
-        if why or time.monotonic() - last > seconds:
-            raise RuntimeError(
-                f"simnet.run: {count - len(found)} of {count} processes did not start"
-                f"{why or f' within {seconds:g} s'}"
-            )
+    with ExitStack() as undo:
+        found: list[tuple[Connection, tuple[Any, ...]]] = []
+        last = time.monotonic()
+        while len(found) < count:
+            one = place.accept(LOOK_EVERY_S)
+            on_wait()
+            if one is not None:
+                undo.callback(one[0].close)
+                found.append(one)
+                last = time.monotonic()
+                continue
+            why = alive()
+            if why or time.monotonic() - last > seconds:
+                raise RuntimeError(
+                    f"simnet.run: {count - len(found)} of {count} processes did not start"
+                    f"{why or f' within {seconds:g} s'}"
+                )
+        undo.pop_all()
     return found

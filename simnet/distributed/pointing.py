@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -46,12 +47,16 @@ def ask_where(folder: str, number: int, pid: int) -> str:
     return ""
 
 
-def end_when_told() -> None:
-    """Let a signal end the rank's code wherever it is; the keyboard's reaches the run only."""
+def end_when_told(is_ending: Callable[[], bool]) -> None:
+    """Let a signal end the rank's code wherever it is, unless it is ending anyway.
+
+    The keyboard's interrupt, which is the same signal, reaches the run only.
+    """
 
     def end(*_: object) -> None:
-        signal.signal(END, signal.SIG_IGN)  # once: what cleans up is left to do so
-        raise EndedError
+        signal.signal(END, signal.SIG_IGN)
+        if not is_ending():
+            raise EndedError
 
     signal.signal(END, end)
 

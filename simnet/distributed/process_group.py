@@ -101,6 +101,12 @@ class SimProcessGroup(dist.ProcessGroup):
         """The description that torch gave the group."""
         return self._description
 
+    @property
+    def _device_types(self) -> list[torch.device]:
+        """Where tensors may be; torch takes the first for its own."""
+        kinds = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+        return [torch.device(kind) for kind in kinds]
+
     def get_group_store(self) -> Any:
         """The group's part of the run's store."""
         return self._store
@@ -137,7 +143,7 @@ class SimProcessGroup(dist.ProcessGroup):
     def reduce(self, tensors: Any, opts: Any) -> SimWork:  # type: ignore[override]
         """Combine tensors on the root, in place."""
         given = check_tensors("reduce", tensors)
-        root = int(opts.rootRank)
+        root = self._root(opts)
         target = given if root == self._position else ()
         op = op_name("reduce", given, opts)
         return self._issue("reduce", given, target, opts, results=given, op=op, root=root)
@@ -170,7 +176,7 @@ class SimProcessGroup(dist.ProcessGroup):
     def broadcast(self, tensors: Any, opts: Any) -> SimWork:  # type: ignore[override]
         """Copy the root's tensors to all."""
         given = check_tensors("broadcast", tensors)
-        root = int(opts.rootRank)
+        root = self._root(opts)
         own = root == self._position
         inputs, targets = (given, ()) if own else ((), given)
         return self._issue("broadcast", inputs, targets, opts, results=given, root=root)
@@ -214,7 +220,7 @@ class SimProcessGroup(dist.ProcessGroup):
     def gather(self, outputs: Any, inputs: Any, opts: Any) -> SimWork:  # type: ignore[override]
         """Copy every rank's tensor to the root."""
         given = check_tensors("gather", inputs)
-        root = int(opts.rootRank)
+        root = self._root(opts)
         targets = [part for parts in outputs for part in parts] if root == self._position else []
         return self._issue(
             "gather", given, targets, opts, root=root, size=total(given) * self.size()
@@ -223,7 +229,7 @@ class SimProcessGroup(dist.ProcessGroup):
     def scatter(self, outputs: Any, inputs: Any, opts: Any) -> SimWork:  # type: ignore[override]
         """Give every rank one of the root's tensors."""
         targets = check_tensors("scatter", outputs)
-        root = int(opts.rootRank)
+        root = self._root(opts)
         given = [part for parts in inputs for part in parts] if root == self._position else []
         size = total(targets) * self.size()
         return self._issue("scatter", given, targets, opts, root=root, size=size, shaped=targets)
@@ -342,6 +348,14 @@ class SimProcessGroup(dist.ProcessGroup):
         if len(parts) != self.size() or len(set(sizes)) <= 1:
             return about
         return about | {"splits": sizes, "size": sum(sizes), "count": sum(map(Tensor.numel, parts))}
+
+    def _root(self, opts: Any) -> int:
+        root = int(opts.rootRank)
+        if not 0 <= root < self.size():
+            raise ValueError(
+                f"root {root}: a group of {self.size()} ranks has 0 to {self.size() - 1}"
+            )
+        return root
 
     def _op_timeout(self, opts: Any) -> float:
         given = getattr(opts, "timeout", None)

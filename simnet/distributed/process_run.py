@@ -30,7 +30,7 @@ from simnet.workload.trace import make_trace
 
 START_S = 120.0  # wall time for processes to start: importing torch from a cold disk is slow
 EXIT_S = 1.0  # wall time for news of how a process has ended
-END_S = 0.2  # wall time for processes to end by themselves
+END_S = 0.1  # wall time for processes to end by themselves
 KILL_S = 5.0  # wall time for the nursery to end them all
 
 

@@ -51,6 +51,11 @@ class ProcessSeat(Seat):
         Packs the rank's tensors.
     number, world_size, meter, poll_interval
         See `Seat`.
+
+    Attributes
+    ----------
+    ended : bool
+        Whether the run has ended without the rank, and the rank knows.
     """
 
     shares_memory = False
@@ -65,7 +70,7 @@ class ProcessSeat(Seat):
         self._open: dict[int, RemoteHandle] = {}
         self._kept: list[tuple[Any, ...]] = []
         self._lock, self._sending = threading.RLock(), threading.Lock()
-        self._ended = False
+        self.ended = False
 
     @property
     def time(self) -> float:
@@ -118,7 +123,7 @@ class ProcessSeat(Seat):
 
     def send_kept(self) -> None:
         """Send what has been kept."""
-        if self._ended:
+        if self.ended:
             raise EndedError
         with self._sending:  # other threads of the program print
             kept, self._kept = self._kept, []
@@ -129,7 +134,7 @@ class ProcessSeat(Seat):
         try:
             send(self._connection, messages)
         except OSError:
-            self._ended = True
+            self.ended = True
             raise EndedError from None
 
     def _hear(self) -> Any:
@@ -149,14 +154,14 @@ class ProcessSeat(Seat):
             elif verb == "raise":
                 raise self._refused(*rest)
             else:
-                self._ended = True
+                self.ended = True
                 raise EndedError
 
     def _receive(self) -> Any:
         try:
             return receive(self._connection)
         except EOFError:  # the run has gone
-            self._ended = True
+            self.ended = True
             raise EndedError from None
 
     def _refused(self, packed: bytes, numbers: Sequence[int]) -> BaseException:

@@ -85,8 +85,8 @@ def connect(address: str, key: bytes, *greeting: Any) -> Connection:
 
 def be_rank(connection: Connection, number: int, settings: RankSettings, body: Body) -> None:
     """Be a rank until `body` has ended; what it returns or raises goes to the run."""
-    end_when_told()
     seat = make_seat(connection, number, settings)
+    end_when_told(lambda: seat.ended)
     result, error = None, None
     try:
         seat.begin()

@@ -19,7 +19,7 @@ from simnet.distributed.process_run import run_bodies
 from simnet.distributed.process_seat import ProcessSeat
 from simnet.distributed.replace import replaced
 from simnet.distributed.script import Script
-from simnet.ranks.errors import RankLostError
+from simnet.ranks.errors import EndedError, RankLostError
 from simnet.workload.run import Run
 
 
@@ -51,6 +51,8 @@ class RankOfScript:
         with replaced(dist.init_process_group, _announcing if seat.number == 0 else _as_it_is):
             try:
                 self.script.execute()
+            except EndedError:
+                raise
             except SystemExit as leaving:
                 if leaving.code not in (None, 0):
                     raise RankLostError(_said_of_exit(leaving.code)) from None

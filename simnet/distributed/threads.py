@@ -25,7 +25,7 @@ from simnet.ranks.ticket import Ticket
 from simnet.ranks.waits import Lookup, Poll, Sleep, Wait
 from simnet.ranks.where import user_line
 
-GRACE_S = 0.7  # wall time for a thread that is told to end, until it is interrupted
+GRACE_S = 0.4  # wall time for a thread to hear that it is to end, until it is interrupted
 LOOK_EVERY_S = 0.02
 MAX_REFUSALS = 100  # how often such a thread may go on to call something else
 
@@ -90,6 +90,8 @@ class ThreadDriver:
         self._go, self._back = threading.Lock(), threading.Lock()
         self._go.acquire()
         self._back.acquire()
+        # Not Thread.join: an interrupt in it makes Python believe that the thread has ended.
+        self._left = threading.Event()
         self._thread: threading.Thread | None = None
 
     # In the rank's thread
@@ -117,8 +119,11 @@ class ThreadDriver:
             self._back.release()
 
     def _live(self, member: Member) -> None:
-        with contextlib.suppress(EndedError):  # which may come anywhere
-            self._main(member)
+        try:
+            with contextlib.suppress(EndedError):  # which may come anywhere
+                self._main(member)
+        finally:
+            self._left.set()
 
     def _main(self, member: Member) -> None:
         self._go.acquire()
@@ -177,23 +182,23 @@ class ThreadDriver:
         if thread is None:
             return ""
         begin, interrupted = time.monotonic(), False
-        while thread.is_alive():
+        while True:
             if self._parked and self._go.locked():
                 self._on_turn(self._number)
                 self._go.release()
+            if self._left.wait(LOOK_EVERY_S):
+                thread.join()
+                return ""
             now = time.monotonic()
-            if not interrupted and not member.ended and now > min(begin + GRACE_S, until):
+            if not (interrupted or member.ended or self._refusals) and now > begin + GRACE_S:
                 interrupted = True
                 _interrupt(thread)
-            thread.join(LOOK_EVERY_S)
             if now > until:
-                break
-        if not thread.is_alive():
-            return ""
-        return (
-            f"the thread of rank {member.number} is stuck{_at(self.where(member))} and is left "
-            "behind: what it calls from now on only raises"
-        )
+                _interrupt(thread)
+                return (
+                    f"the thread of rank {member.number} is stuck{_at(self.where(member))} and is "
+                    "left behind: what it calls from now on only raises"
+                )
 
     def where(self, member: Member) -> str:
         """The line of the user's code that waits."""

@@ -63,11 +63,11 @@ class Parcels:
         raw = flat.view(torch.uint8)
         about = str(flat.dtype).removeprefix("torch."), tuple(tensor.shape)
         if len(raw) < LARGE:
-            return (*about, raw.numpy().tobytes())
+            return (*about, _bytes(raw))
         name = secrets.token_hex(8)
         path = os.path.join(self.folder, name)
         if not _reserved(path, len(raw)):
-            return (*about, raw.numpy().tobytes())
+            return (*about, _bytes(raw))
         shared = torch.from_file(path, shared=True, size=len(raw), dtype=torch.uint8)
         shared.copy_(raw)
         return (*about, name)
@@ -83,6 +83,11 @@ class Parcels:
         if not data:
             return torch.empty(shape, dtype=kind)
         return torch.frombuffer(bytearray(data), dtype=kind).view(shape)
+
+
+def _bytes(raw: Tensor) -> bytes:
+    """The bytes of a copy: numpy would pin the storage of a tensor that may yet be resized."""
+    return raw.clone().numpy().tobytes()
 
 
 def _reserved(path: str, size: int) -> bool:

@@ -68,7 +68,7 @@ class Worlds:
     def leave(self) -> None:
         """The calling thread, which has a world of its own, ends."""
         self._inside.discard(threading.get_ident())
-        if self._over.is_set() and C10D._world is self:
+        if self._over.is_set() and vars(C10D)["_world"] is self:
             self.withdraw()
 
     def withdraw(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -281,6 +282,47 @@ class Job(ABC):
     def done(self) -> bool:
         """Whether every rank has left."""
         return len(self.left) == len(self.program.ranks)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, it is what is known of it, without its engine."""
+        known = self.start, self.end, self.retransmitted, self.arrived
+        return KeptJob, (self.program, self.number, self.order, self.left, known)
+
+
+class KeptJob(Job):
+    """What is known of a job that another process has carried out."""
+
+    def __init__(
+        self,
+        program: Program,
+        number: int,
+        order: tuple[object, ...],
+        left: dict[int, float],
+        known: tuple[list[float], list[float], list[int], set[int]],
+    ) -> None:
+        super().__init__(program, number, order)
+        self.left = left
+        self._start, self._end, self._retransmitted, self._arrived = known
+
+    @property
+    def start(self) -> list[float]:
+        """When each transfer was started, seconds; NaN until then."""
+        return self._start
+
+    @property
+    def end(self) -> list[float]:
+        """When each transfer ended, seconds; NaN until then."""
+        return self._end
+
+    @property
+    def retransmitted(self) -> list[int]:
+        """Bytes of each transfer that were sent again."""
+        return self._retransmitted
+
+    @property
+    def arrived(self) -> set[int]:
+        """The global ranks that have entered."""
+        return self._arrived
 
 
 class ListedJob(Job):

@@ -10,6 +10,7 @@ from simnet.collectives import Collective
 AGREED = ("kind", "count", "dtype", "op", "root", "splits", "uneven", "free")
 PAIRED = ("send", "recv")
 ANY_SOURCE = -1
+ANEW = "#"  # in a group's name, before which default group of the run it belongs to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +107,10 @@ class Call:
 
     def describe_group(self) -> str:
         """The group in words."""
-        if not self.group:
+        name = self.group.partition(ANEW)[0]
+        if not name:
             return "the default group"
-        return f"group {self.group} of ranks {', '.join(map(str, self.ranks))}"
+        return f"group {name} of ranks {', '.join(map(str, self.ranks))}"
 
     def at(self) -> str:
         """Where the user's code made the call, as the end of a sentence."""

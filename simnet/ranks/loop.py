@@ -13,6 +13,7 @@ from simnet.ranks.turns import Turns
 
 INFINITY = float("inf")
 PATIENCE_S = 1.0  # wall time for all ranks to end
+HURRY_S = 0.2  # the same after another interrupt
 
 
 def run_members(
@@ -76,7 +77,7 @@ def _stop(members: Sequence[Member]) -> list[str]:
                 left.append(member.driver.stop(member, until))
                 break
             except KeyboardInterrupt:
-                until = 0.0
+                until = min(until, time.monotonic() + HURRY_S)
     return [words for words in left if words]
 
 

@@ -7,7 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -91,6 +91,7 @@ class Seat(ABC):
         self._pending: dict[Any, Callable[[], None]] = {}
         self._watched: dict[Any, None] = {}
         self.bytes: Counter[str] = Counter()
+        self.worlds = 0  # default groups that the rank has had
         self._phase, self._is_free = "", False
         self._away_depth = 0
         self._counts_steps = False
@@ -205,21 +206,31 @@ class Seat(ABC):
         """What happens inside belongs to a phase; `bytes` counts its calls by it.
 
         Calls of a free phase move their data and cost no time, and what the rank computes in it
-        is not charged; they still wait for the data.
+        is not charged; they still wait for the data. A phase inside it that is not free costs.
         """
         before = self._phase, self._is_free
-        with self.away() if free else nullcontext():
-            self._enter_phase(name, free)
-            try:
-                yield
-            finally:
-                self._enter_phase(*before)
+        self._enter_phase(name, free)
+        try:
+            yield
+        finally:
+            self._enter_phase(*before)
 
     def _enter_phase(self, name: str, free: bool) -> None:
         with self.away():
             self.flush()
+        if free != self._is_free:
+            self._meter_rests(free)
         self._phase, self._is_free = name, free
         self.note("phase", name)
+
+    def _meter_rests(self, rests: bool) -> None:
+        if self.meter is None:
+            return
+        self._away_depth += 1 if rests else -1
+        if rests:
+            self.meter.pause()
+        else:
+            self.meter.resume()
 
     @property
     def watching(self) -> bool:

@@ -50,7 +50,10 @@ def test_a_warning_is_a_line_on_stderr():
     assert done.stderr.startswith(b"simnet: warning: transport='ideal'")
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",), ("compare", "--help"), ("train", "-h")])
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--help",), ("compare", "--help"), ("train", "-h"), ("run", "-h"), ("replay", "-h")],
+)
 def test_help_loads_nothing_heavy(arguments):
     code = (
         "import sys; from simnet.cli.app import run; assert run(sys.argv[1:]) == 0; "

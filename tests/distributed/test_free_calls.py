@@ -52,6 +52,31 @@ def test_a_free_phase_is_not_metered():
     assert simnet.run(train, STAR, compute=model, quiet=True).results == (0.0,) * 3
 
 
+def test_a_phase_that_costs_does_so_inside_a_free_one():
+    def train(rank, world_size):
+        seat, times = current(), []
+        with seat.phase("harness", free=True):
+            torch.ones(200, 200) @ torch.ones(200, 200)
+            with seat.phase("algorithm"):
+                torch.ones(200, 200) @ torch.ones(200, 200)
+                times.append(simnet.now())
+                dist.all_reduce(torch.ones(75))
+            times.append(simnet.now())
+            torch.ones(200, 200) @ torch.ones(200, 200)
+            dist.all_reduce(torch.ones(75))
+        times.append(simnet.now())
+        torch.ones(200, 200) @ torch.ones(200, 200)
+        return *times, simnet.now()
+
+    model = simnet.compute.Roofline("phone")
+    run = simnet.run(train, STAR, algorithm="ring", compute=model, quiet=True)
+    once, after, harness, twice = run.results[0]
+    assert once > 0
+    assert after >= once + ring(300)  # torch.ones inside costs too
+    assert harness == after
+    assert twice > harness
+
+
 def test_replays_wait_for_free_calls_as_the_run_did():
     def train(rank, world_size):
         simnet.compute(0.1 * (rank + 1))

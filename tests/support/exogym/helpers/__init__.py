@@ -1,0 +1,1 @@
+"""What ExoGym has in `exogym.aux`."""
