@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from simnet.distributed.checks import (
@@ -18,6 +17,7 @@ from simnet.distributed.checks import (
     op_name,
     total,
 )
+from simnet.distributed.known_group import KnownGroup
 from simnet.distributed.monitored import monitored_barrier
 from simnet.distributed.sparse import sparse_all_reduce
 from simnet.distributed.work import INFINITY, SimWork, Together
@@ -31,7 +31,7 @@ DEFAULT_TIMEOUT = timedelta(minutes=30)
 """Stands for a timeout that the program did not give; told by identity."""
 
 
-class SimProcessGroup(dist.ProcessGroup):
+class SimProcessGroup(KnownGroup):
     """A group of ranks of a run; each rank has its own object for it.
 
     Parameters
@@ -56,76 +56,10 @@ class SimProcessGroup(dist.ProcessGroup):
         timeout: float = INFINITY,
         store: Any = None,
     ) -> None:
-        # Without a store, as torch's bindings allow and its stubs do not say.
-        super().__init__(ranks.index(seat.number), len(ranks))  # type: ignore[call-arg]
-        self._seat, self._ranks, self._group_id = seat, ranks, group_id
-        self._position = ranks.index(seat.number)
-        self._timeout, self._store = timeout, store
-        self._name = self._description = ""
-        self._sequence = 0
+        super().__init__(seat, ranks, group_id, timeout, store)
         self.monitored: dict[tuple[int, int], SimWork] = {}  # see `monitored_barrier`
         self._recent: deque[SimWork] = deque(maxlen=KEPT_WORKS)
         self._together: list[SimWork] | None = None
-
-    # Who it is
-
-    def getBackendName(self) -> str:  # noqa: N802 (torch's name)
-        """How torch calls the backend."""
-        return "simnet"
-
-    def rank(self) -> int:
-        """The rank's position in the group."""
-        return self._position
-
-    def size(self) -> int:
-        """How many ranks the group has."""
-        return len(self._ranks)
-
-    def name(self) -> str:
-        """How torch calls the backend."""
-        return "simnet"
-
-    def _set_group_name(self, name: str) -> None:
-        self._name = name
-
-    def _set_group_desc(self, desc: str) -> None:
-        self._description = desc
-
-    @property
-    def group_name(self) -> str:  # type: ignore[override]
-        """The name that torch gave the group."""
-        return self._name
-
-    @property
-    def group_desc(self) -> str:
-        """The description that torch gave the group."""
-        return self._description
-
-    @property
-    def _device_types(self) -> list[torch.device]:
-        """Where tensors may be; torch takes the first for its own."""
-        kinds = ["cpu"] + ["cuda"] * torch.cuda.is_available()
-        return [torch.device(kind) for kind in kinds]
-
-    def get_group_store(self) -> Any:
-        """The group's part of the run's store."""
-        return self._store
-
-    def set_timeout(self, timeout: timedelta) -> None:
-        """Let calls from now on fail after so much virtual time."""
-        self._timeout = timeout.total_seconds()
-
-    def _set_sequence_number_for_group(self) -> None:
-        """Nothing to do: the run counts calls itself."""
-
-    def _get_sequence_number_for_group(self) -> int:
-        return self._sequence
-
-    def shutdown(self) -> None:
-        """Nothing is held."""
-
-    def abort(self) -> None:
-        """Nothing is held."""
 
     # Reductions
 

@@ -5,11 +5,14 @@ must be what gloo gives, or what is written down where gloo cannot run it.
 """
 
 import pytest
+import torch
 from features import FEATURES
 from features.compare import difference
 from features.running import on_processes, on_threads
 from features.table import KINDS, PATH, names
 from gloo_reference import gloo_results
+
+KNOWN_TORCH = "2.13"
 
 CASES = [
     pytest.param(feature.name, kind, id=f"{feature.name} [{kind}]", marks=_marks)
@@ -52,6 +55,8 @@ def processes(request, tmp_path_factory):
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_feature(name, kind, gloo, request, feature_outcomes):
     feature = FEATURES[name]
+    if feature.refused and not torch.__version__.startswith(KNOWN_TORCH):
+        pytest.skip(f"what torch itself refuses is written down for {KNOWN_TORCH} on CPUs")
     if kind == "threads":
         outcomes = on_threads(feature)
     else:
