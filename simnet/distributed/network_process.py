@@ -20,12 +20,13 @@ from typing import Any
 import cloudpickle
 
 from simnet.distributed.gathering import gathering
-from simnet.ranks.errors import DeadlockError, RankLostError, StallError
+from simnet.ranks.errors import DeadlockError, StallError
 
 BOOT = (
     "import sys; from multiprocessing.connection import Connection; "
     "starter = Connection(int(sys.argv[1])); sys.path[:] = starter.recv(); "
-    "from simnet.distributed.network_process import main; main(starter)"
+    "from simnet.distributed.network_process import main; main(starter); "
+    "import os; sys.stderr.flush(); os._exit(0)"  # taking torch down would take long
 )
 END_S = 1.0  # wall time for a process to end by itself
 
@@ -43,7 +44,7 @@ class NetworkProcess:
     make_plan : callable
         See `simnet.distributed.coordinator.MakePlan`; it travels by cloudpickle.
     says : bool
-        Let it say on stderr what no rank can: who waits for whom, who is lost.
+        Let it say on stderr what no rank can: who waits for whom.
 
     Attributes
     ----------
@@ -136,7 +137,7 @@ def _listen(starter: Connection, coordinator: Any, done: threading.Event) -> Non
 
 
 def _say(outcome: Any) -> None:
-    if isinstance(outcome, DeadlockError | StallError | RankLostError):
+    if isinstance(outcome, DeadlockError | StallError):
         sys.stderr.write(f"simnet: {outcome}\n")
         sys.stderr.flush()
 

@@ -80,7 +80,10 @@ def _fork(address: str, key: bytes, number: int, settings: Any, packed: bytes) -
 
         devnull = os.open(os.devnull, os.O_RDONLY)
         os.dup2(devnull, 0)
-        connection = connect(address, key, "rank", number, os.getpid())
+        try:
+            connection = connect(address, key, "rank", number, os.getpid())
+        except (OSError, EOFError):  # the run has gone
+            os._exit(status)
         be_rank(connection, number, settings[number], lambda seat: cloudpickle.loads(packed)(seat))
         status = 0
     except BaseException:

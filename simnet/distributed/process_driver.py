@@ -112,7 +112,7 @@ class ProcessDriver:
         if not self._inbox:
             try:
                 if not self._connection.poll(0):
-                    self._watchdog.follow(member, self._connection.poll, process=self._pid)
+                    self._watchdog.follow(member, self._connection.poll, str(self._pid))
                 self._inbox = receive(self._connection)
             except (EOFError, OSError):
                 why = self._why_lost()

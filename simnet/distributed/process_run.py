@@ -108,19 +108,30 @@ class Nursery:
     def why_dead(self) -> str:
         """How it or a rank has ended, if one has; empty if not."""
         if self.process.poll() is not None:
-            return f": the process that starts them ended with {self.process.returncode}"
+            return f": the process that starts them ended{_how(self.process.returncode)}"
+        if hasattr(self, "connection") and self._heard(0):
+            number, code = next(iter(self._exits.items()))
+            return f": that of rank {number} ended{_how(code)}"
         return ""
 
     def how_ended(self, number: int) -> str:
         """How a rank's process has ended, in words; empty if it is not known."""
+        while number not in self._exits and self._heard(EXIT_S):
+            pass
+        return _how(self._exits[number]) if number in self._exits else ""
+
+    def _heard(self, seconds: float) -> bool:
+        """Wait for news of a process that has ended; returns whether there was any."""
         with suppress(EOFError, OSError):
-            while number not in self._exits and self.connection.poll(EXIT_S):
-                rank, code = self.connection.recv()
-                self._exits[rank] = code
-        code = self._exits.get(number)
-        if code is None:
-            return ""
-        return f" (killed by signal {-code})" if code < 0 else f" (exit code {code})"
+            if self.connection.poll(seconds):
+                number, code = self.connection.recv()
+                self._exits[number] = code
+                return True
+        return False
+
+
+def _how(code: int) -> str:
+    return f" (killed by signal {-code})" if code < 0 else f" (exit code {code})"
 
 
 @contextmanager

@@ -86,9 +86,9 @@ def connect(address: str, key: bytes, *greeting: Any) -> Connection:
 def be_rank(connection: Connection, number: int, settings: RankSettings, body: Body) -> None:
     """Be a rank until `body` has ended; what it returns or raises goes to the run."""
     seat = make_seat(connection, number, settings)
-    end_when_told(lambda: seat.ended)
     result, error = None, None
     try:
+        end_when_told(lambda: seat.ended)
         seat.begin()
         with rank_world(seat, settings), seat.at_work():
             result = _packed(seat, body(seat))

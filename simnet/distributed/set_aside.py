@@ -39,7 +39,7 @@ class SetAside:
                 f"patch_distributed_functions: {len(self._old.pg_map) - 1} process groups beside "
                 "the default one stay real, and a call on one may wait forever for a rank that "
                 "waits on the simulated network: make them after the patch",
-                stacklevel=2,
+                stacklevel=5,
             )
 
     def take_over(self) -> None:

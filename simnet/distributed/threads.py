@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import ctypes
+import os
 import sys
 import threading
 import time
@@ -164,9 +165,8 @@ class ThreadDriver:
         self._go.release()
         thread = self._thread
         assert thread is not None
-        self._watchdog.follow(
-            member, lambda seconds: self._back.acquire(timeout=seconds), thread.ident
-        )
+        task = f"{os.getpid()}/task/{thread.native_id}"
+        self._watchdog.follow(member, lambda seconds: self._back.acquire(timeout=seconds), task)
         return self._next
 
     def stop(self, member: Member, until: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,8 +32,7 @@ class Watchdog:
         self,
         member: Member,
         is_back: Callable[[float], bool],
-        thread: int | None = None,
-        process: int | None = None,
+        task: str,
     ) -> None:
         """Wait until the rank is back.
 
@@ -42,8 +42,9 @@ class Watchdog:
             The rank.
         is_back : callable
             ``is_back(seconds)`` waits at most so long; returns whether it is.
-        thread, process : int, optional
-            Whose computing time tells whether the rank is busy.
+        task : str
+            The process, or ``"process/task/thread"``: its computing time tells whether the rank
+            is busy.
 
         Raises
         ------
@@ -52,11 +53,11 @@ class Watchdog:
         """
         if is_back(LOOK_EVERY_S):
             return
-        used = _used(thread, process)
+        used = _used(task)
         idle_since = time.monotonic()
         while not is_back(LOOK_EVERY_S):
             self._on_wait()
-            before, used = used, _used(thread, process)
+            before, used = used, _used(task)
             if used is None or before is None or used - before > BUSY_SHARE * LOOK_EVERY_S:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > self._patience_s:
@@ -68,14 +69,10 @@ class Watchdog:
                 )
 
 
-def _used(thread: int | None, process: int | None) -> float | None:
-    """Processor seconds that a thread or a process has used; None where nobody can tell."""
+def _used(task: str) -> float | None:
+    """Processor seconds that a task of the system has used; None where nobody can tell."""
     try:
-        if thread is not None:
-            return time.clock_gettime(time.pthread_getcpuclockid(thread))
-        if process is not None:
-            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / 100
-    except (OSError, AttributeError):
-        pass
-    return None
+        fields = Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -92,7 +92,10 @@ def _bytes(raw: Tensor) -> bytes:
 
 def _reserved(path: str, size: int) -> bool:
     """Make a file of some size, whose room is certain: a file that overflows kills who writes."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileNotFoundError:  # the folder's: the other end has gone, as sending will tell
+        return False
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, size)

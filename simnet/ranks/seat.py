@@ -95,6 +95,7 @@ class Seat(ABC):
         self._phase, self._is_free = "", False
         self._away_depth = 0
         self._counts_steps = False
+        self.asked: tuple[Any, ...] = ()  # of the store, since the last wait
 
     # What a kind of ranks has to give
 
@@ -322,6 +323,7 @@ class Seat(ABC):
             duration = float("nan")
 
     def _rest(self, wait: Sleep | Poll | Lookup) -> None:
+        self.asked = ()
         self._wait(wait)
         self._settle()
 

@@ -18,6 +18,11 @@ NET = simnet.Network(topologies.star(4, bandwidth="1MB/s", latency="10ms"))
 KINDS = pytest.mark.parametrize(
     "kind", [simnet.threads, simnet.processes], ids=["threads", "processes"]
 )
+KINDS_SOME_SLOW = pytest.mark.parametrize(
+    "kind",
+    [simnet.threads, pytest.param(simnet.processes, marks=pytest.mark.slow)],
+    ids=["threads", "processes"],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +79,7 @@ def test_an_exception_comes_out_as_it_is_and_the_others_clean_up(kind, tmp_path)
     assert left >= {0, 1, 2}
 
 
-@KINDS
+@KINDS_SOME_SLOW
 def test_leaving_the_program_ends_the_run(kind):
     def train(rank, world_size):
         if rank == 0:

@@ -161,6 +161,35 @@ def test_all_ranks_poll():
     assert all("polls with recv of 1 float32 from rank" in state for state in deadlock(train, 2))
 
 
+LOOPS = {
+    "is_completed": lambda store, work: work.is_completed(),
+    "check": lambda store, work: store.check(["key"]),
+    "add": lambda store, work: store.add("count", 0) >= 3,
+    "compare_set": lambda store, work: store.compare_set("key", "none", "mine") == b"there",
+}
+
+
+@pytest.mark.parametrize("look", LOOPS.values(), ids=LOOPS)
+def test_a_loop_that_looks_sees_what_others_do_and_ends_where_nobody_does(look):
+    def train(rank, world_size, comes):
+        store = dist.distributed_c10d._get_default_store()
+        work = dist.irecv(torch.ones(1), src=1) if rank == 0 else None
+        if rank == 1 and comes:
+            for _ in range(3):
+                simnet.compute("1s")
+                store.add("count", 1)
+            store.set("key", b"there")
+            dist.send(torch.ones(1), dst=0)
+        while rank == 0 and not look(store, work):
+            pass
+        return simnet.now()
+
+    seen, _ = simnet.run(lambda rank, size: train(rank, size, True), STAR, 2).results
+    assert 3 <= seen < 3.1
+    state, _ = deadlock(lambda rank, size: train(rank, size, False), 2)
+    assert state.startswith("rank 0 polls with recv of 1 float32 from rank 1")
+
+
 def test_a_future_that_never_comes():
     def train(rank, world_size):
         if rank == 0:

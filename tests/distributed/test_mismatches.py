@@ -17,6 +17,11 @@ PAIR = simnet.Network(topologies.star(2, bandwidth="1MB/s", latency="10ms"))
 KINDS = pytest.mark.parametrize(
     "kind", [simnet.threads, simnet.processes], ids=["threads", "processes"]
 )
+KINDS_SOME_SLOW = pytest.mark.parametrize(
+    "kind",
+    [simnet.threads, pytest.param(simnet.processes, marks=pytest.mark.slow)],
+    ids=["threads", "processes"],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +112,7 @@ def mismatch(train):
     return said, caught.value
 
 
-@KINDS
+@KINDS_SOME_SLOW
 def test_a_mismatch_ends_the_run(kind):
     def train(rank, world_size):
         if rank == 0:

@@ -43,9 +43,10 @@ class TrainNode:
                 self.logger.log_loss(self._loss(self.model).item(), "local")
             elif self.rank == 1:
                 loss += self._loss(mean)
-        dist.broadcast(loss, src=1)
-        if self.rank == 0:
-            self.logger.log_loss(loss.item(), "global")
+        if self.config.num_nodes > 1:
+            dist.broadcast(loss, src=1)
+            if self.rank == 0:
+                self.logger.log_loss(loss.item(), "global")
 
     def train(self):
         if self.rank == 0:
