@@ -1,32 +1,39 @@
 """The guide's program: FedAvg between three processes, patched in each of the possible places.
 
-`python patches.py FOLDER WHERE ...` writes FOLDER/WHERE.json for each place.
+`python patches.py FOLDER PLACE ...` writes FOLDER/PLACE.json for each place.
 """
 
+import contextlib
+import importlib
 import json
-import os
 import sys
 import warnings
 from pathlib import Path
 
 import task
 import torch
+import torch._dynamo  # which optimizers import at their first step: once for all processes
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 from torch.distributed import all_reduce, init_process_group  # before any patch
 
 from simnet import NetworkSimulator, NetworkTopology, patch_distributed_functions
+from simnet.ranks.seat import current
 
 SIZE = 3
-SIM = NetworkSimulator(
-    bandwidth_range=(1, 5), delay_range=(0.1, 0.5), packet_loss_prob=0.02, jitter=0.3
-)
+CONDITIONS = {
+    "bandwidth_range": (1, 5),
+    "delay_range": (0.1, 0.5),
+    "packet_loss_prob": 0.02,
+    "jitter": 0.3,
+}
+SIM = NetworkSimulator(**CONDITIONS)
 TOPOLOGY = NetworkTopology(SIZE, "ring")
 
 
 def fedavg(rank, size):
-    """Local steps and averages, then one message, an object and a step of DDP."""
+    """Local steps and averages, then a message, an object and a step of DDP."""
     network = task.model()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     for done in range(2):
@@ -51,73 +58,79 @@ def fedavg(rank, size):
     return [parameter.tolist() for parameter in network.parameters()]
 
 
-def init(folder, where, rank):
-    store = dist.FileStore(str(Path(folder, f"store-{where}")), SIZE)
-    init_process_group("gloo", store=store, rank=rank, world_size=SIZE)
-
-
-def rank_of(rank, folder, where):
+def rank_of(rank, folder, place):
     """What each process does."""
     torch.set_num_threads(1)
-    sim = NetworkSimulator(*SIM.__reduce__()[1])
-    said = {}
-    if where in ("before", "parent"):
+    sim = NetworkSimulator(**CONDITIONS)
+    if place in ("before", "parent"):
         patch_distributed_functions(sim, TOPOLOGY)
-    init(folder, where, rank)
-    if where == "after":
-        said |= replaced_group(sim)
+    store = dist.FileStore(str(Path(folder, f"store-{place}")), SIZE)
+    init_process_group("gloo", store=store, rank=rank, world_size=SIZE)
+    if place == "stuck":
+        dist.recv(torch.empty(1), src=(rank + 1) % SIZE)
+    elif place == "after":
+        said = in_its_place(rank, sim)
     else:
-        said["trained"] = fedavg(rank, SIZE)
-        said["time"] = sim.virtual_time
-        said["backend"] = dist.get_backend()
+        said = trained(rank, sim)
         dist.destroy_process_group()
-    Path(folder, f"{where}-{rank}.json").write_text(json.dumps(said))
+    Path(folder, f"{place}-{rank}.json").write_text(json.dumps(said))
 
 
-def replaced_group(sim):
+def trained(rank, sim):
+    seat = current()
+    return {
+        "trained": fedavg(rank, SIZE),
+        "time": sim.virtual_time,
+        "backend": dist.get_backend(),
+        "folder": None if seat is None else seat._parcels.folder,
+    }
+
+
+def in_its_place(rank, sim):
     """Train on a simulated group in the place of a real one that stands already."""
-    real = dist.group.WORLD
-    others = dist.new_group([0, 1])
+    real, others = dist.group.WORLD, dist.new_group([0, 1])
+    functional = importlib.import_module("torch.distributed.nn.functional")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         undo = patch_distributed_functions(sim, TOPOLOGY)
-    rank = dist.get_rank()
-    said = {
-        "warned": [str(each.message) for each in caught],
-        "trained": fedavg(rank, SIZE),
-        "backend": dist.get_backend(),
-    }
-    assert dist.get_process_group_ranks(others if rank < 2 else real) == [0, 1, 2][: 2 + rank // 2]
-    assert dist.get_world_size(dist.new_group([1, 2])) in (2, -1)
-    said["time"] = sim.virtual_time
+    said = trained(rank, sim) | {"warned": [str(each.message) for each in caught]}
+    functional.all_reduce(torch.ones(1))
+    dist.new_group([1, 2])
+    assert dist.get_process_group_ranks(real) == [0, 1, 2]
+    assert sim.virtual_time > said["time"]
     assert patch_distributed_functions(sim, TOPOLOGY) == undo
     undo()
-    assert sim.virtual_time >= said["time"]
+    assert sim.virtual_time > said["time"]
     assert dist.group.WORLD is real
-    dist.distributed_c10d._resolve_process_group(real.group_name)
-    total = torch.ones(1)
-    all_reduce(total)
+    assert dist.distributed_c10d._resolve_process_group(real.group_name) is real
+    total = functional.all_reduce(torch.ones(1))
     if rank < 2:
         dist.broadcast(total, src=1, group=others)
     said["again"] = [dist.get_backend(), total.item()]
-    patch_distributed_functions(sim)
+    # What the program destroys meanwhile stays so.
+    undo = patch_distributed_functions(sim)
     dist.barrier()
     dist.destroy_process_group()
+    undo()
+    assert not dist.is_initialized()
     return said
 
 
-def run(folder, where):
-    undo = patch_distributed_functions(SIM, TOPOLOGY) if where == "parent" else tuple
-    mp.start_processes(rank_of, (folder, where), nprocs=SIZE, start_method="fork")
-    ranks = [json.loads(Path(folder, f"{where}-{rank}.json").read_text()) for rank in range(SIZE)]
+def run(folder, place):
+    in_parent = place in ("parent", "stuck")
+    undo = patch_distributed_functions(SIM, TOPOLOGY) if in_parent else tuple
+    failed = mp.ProcessExitedException if place == "stuck" else ()
+    with contextlib.suppress(failed):
+        mp.start_processes(rank_of, (folder, place), nprocs=SIZE, start_method="fork")
     at_end = SIM.virtual_time
-    runs = undo()
-    said = {"ranks": ranks, "times": [at_end, SIM.virtual_time, *(run.time for run in runs)]}
-    Path(folder, f"{where}.json").write_text(json.dumps(said))
+    times = [each.time for each in undo()]
+    said = {"times": [at_end, SIM.virtual_time, *times]}
+    if place != "stuck":
+        files = [Path(folder, f"{place}-{rank}.json") for rank in range(SIZE)]
+        said["ranks"] = [json.loads(file.read_text()) for file in files]
+    Path(folder, f"{place}.json").write_text(json.dumps(said))
 
 
 if __name__ == "__main__":
-    folder, *places = sys.argv[1:]
-    os.environ["MASTER_ADDR"] = "127.0.0.1"
-    for where in places:
-        run(folder, where)
+    for each in sys.argv[2:]:
+        run(sys.argv[1], each)
