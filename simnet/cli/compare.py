@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simnet.cli import output
+from simnet.cli import networks, output
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -54,27 +54,8 @@ def compare_command(
         list[str] | None,
         typer.Option("--size", "-s", metavar="SIZE", help='Bytes, as "100MB"; repeatable.'),
     ] = None,
-    topologies: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--topology",
-            "-t",
-            metavar="TOPOLOGY",
-            help='A builder\'s name, with arguments as in "torus(4, 4)", or a .graphml or '
-            "node-link .json file; repeatable. \\[default: ring, star, fully_connected]",
-        ),
-    ] = None,
-    profiles: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--profile",
-            "-p",
-            metavar="PROFILE",
-            help="mobile, datacenter, cross_continental, lan, wan or poor: draws what the "
-            "topology leaves open; none: nothing. Repeatable. \\[default: the first three, or "
-            "none where nothing is open]",
-        ),
-    ] = None,
+    topologies: networks.Topologies = None,
+    profiles: networks.Profiles = None,
     ranks: Annotated[
         int | None,
         typer.Option(

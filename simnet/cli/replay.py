@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simnet.cli import output, run_options
+from simnet.cli import networks, output, run_options
 from simnet.cli.compare import read_graphs, read_profiles
 
 if TYPE_CHECKING:
@@ -25,27 +25,8 @@ def replay_command(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A trace, from simnet run --trace FILE.")
     ],
-    topologies: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--topology",
-            "-t",
-            metavar="TOPOLOGY",
-            help='A builder\'s name, with arguments as in "torus(2, 2)", or a .graphml or '
-            "node-link .json file; repeatable. \\[default: ring, star, fully_connected]",
-        ),
-    ] = None,
-    profiles: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--profile",
-            "-p",
-            metavar="PROFILE",
-            help="mobile, datacenter, cross_continental, lan, wan or poor: draws what the "
-            "topology leaves open; none: nothing. Repeatable. \\[default: the first three, or "
-            "none where nothing is open]",
-        ),
-    ] = None,
+    topologies: networks.Topologies = None,
+    profiles: networks.Profiles = None,
     draw: run_options.Draw = True,
     nic: run_options.Nic = False,
     hosts: run_options.Hosts = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simnet.cli import output
+from simnet.cli import networks, output
 from simnet.cli.compare import MOST_RANKS, TOPOLOGIES, read_graphs, read_profiles
 
 if TYPE_CHECKING:
@@ -20,17 +20,7 @@ STRATEGIES = ("all_reduce", "fedavg", "diloco", "sparta")
 
 
 def train_command(
-    profiles: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--profile",
-            "-p",
-            metavar="PROFILE",
-            help="mobile, datacenter, cross_continental, lan, wan or poor: draws what the "
-            "topology leaves open; none: nothing. Repeatable. \\[default: the first three, or "
-            "none where nothing is open]",
-        ),
-    ] = None,
+    profiles: networks.Profiles = None,
     strategies: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,16 +31,7 @@ def train_command(
             "parameters at every step. Repeatable. \\[default: all]",
         ),
     ] = None,
-    topologies: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--topology",
-            "-t",
-            metavar="TOPOLOGY",
-            help='A builder\'s name, with arguments as in "torus(2, 2)", or a .graphml or '
-            "node-link .json file; repeatable. \\[default: ring, star, fully_connected]",
-        ),
-    ] = None,
+    topologies: networks.Topologies = None,
     ranks: Annotated[
         int,
         typer.Option("--ranks", "-n", min=1, max=MOST_RANKS, metavar="N", help="How many train."),
