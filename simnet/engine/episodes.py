@@ -287,12 +287,13 @@ class EpisodesModel:
         when = time
         for departure in self._kernel.run(time, horizon):
             job, when = self._owners[departure.job.number], departure.time
+            if departure.rank in job.left:
+                continue  # played back, it left a rounding earlier: no output of this node
             if not self._lost:
                 number = job.number - self._jobs[0].number
                 left.append((number, job.program.places[departure.rank]))
-            if departure.rank not in job.left:
-                self._leave(job, departure.rank, when)
-                found.append(Departure(job, departure.rank, when))
+            self._leave(job, departure.rank, when)
+            found.append(Departure(job, departure.rank, when))
         self._now = max(self._now, when)
         over = self._is_over()
         if not self._lost:

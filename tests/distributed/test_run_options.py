@@ -110,6 +110,23 @@ def test_the_engine_is_chosen_and_recorded_and_replay_warns_of_another():
         simnet.run(averaged, STAR, engine="fast")
 
 
+def test_departures_that_rounding_moves_over_a_call_are_played_back_once():
+    sizes = (2304, -10, 16, -1, 16, 2304, -1, 16, 2304)  # bytes of a broadcast, or − of floats
+
+    def train(rank, world_size):
+        for size in sizes:
+            if size > 0:
+                dist.broadcast(torch.zeros(size, dtype=torch.bool), src=0)
+            else:
+                dist.all_reduce(torch.zeros(-size))
+
+    net = simnet.Network(topologies.ring(4, bandwidth="100Mbit/s", latency="50ms"))
+    default, reference = (
+        simnet.run(train, net, engine=engine, quiet=True) for engine in ("auto", "reference")
+    )
+    assert default.rank_times.tolist() == pytest.approx(reference.rank_times.tolist(), rel=1e-12)
+
+
 # Hosts
 
 
