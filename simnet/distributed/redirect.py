@@ -175,6 +175,7 @@ def _future_wait(original: Function, seat: Seat) -> Function:
     def wait(self: Any) -> Any:
         while not torch_done(self) and seat.wait_any():
             pass
+        seat.caught_up()
         return original(self)
 
     return wait

@@ -72,7 +72,8 @@ class Recorder:
     tickets : list of Ticket
         Its calls.
     timely : bool
-        Whether its control flow looked at time: replaying it elsewhere is an approximation.
+        Whether its control flow looked at time, or a callback made calls: replaying it elsewhere
+        is an approximation.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -99,6 +100,14 @@ class Recorder:
             self._awaited(wait, begin, end)
         else:
             self._spent(wait, begin, end)
+
+    def found_over(self, ticket: Ticket, time: float) -> None:
+        """It waited for a call that was over already."""
+        self.entries.append(Entry("wait", time, time, (ticket.number,)))
+
+    def found(self, keys: Sequence[str], time: float) -> None:
+        """It waited for keys of the store that were there already."""
+        self.entries.append(Entry("lookup", time, time, name="\n".join(keys)))
 
     def phase(self, name: str, time: float) -> None:
         """What follows belongs to `name`."""

@@ -16,6 +16,23 @@ def _phase(member: Member, name: str) -> None:
     member.recorder.phase(name, member.now)
 
 
+def _waited(member: Member, number: int) -> None:
+    member.recorder.found_over(member.tickets[number], member.now)
+
+
+def _saw(member: Member, number: int) -> None:
+    member.recorder.timely = True
+    _waited(member, number)
+
+
+def _in_callback(member: Member) -> None:
+    member.recorder.timely = True
+
+
+def _found(member: Member, *keys: str) -> None:
+    member.recorder.found(keys, member.now)
+
+
 def _board(method: str) -> Callable[..., Any]:
     def call(member: Member, *arguments: Any) -> Any:
         if method in WRITES:
@@ -43,6 +60,10 @@ WRITES = frozenset({"set", "add", "append", "compare_set", "delete_key"})
 REQUESTS: Mapping[str, Callable[..., Any]] = {
     "step": _step,
     "phase": _phase,
+    "waited": _waited,
+    "saw": _saw,
+    "in callback": _in_callback,
+    "found": _found,
     **{f"board.{method}": _board(method) for method in BOARD},
 }
 

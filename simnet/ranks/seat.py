@@ -90,6 +90,8 @@ class Seat(ABC):
         self.bucket, self.moves_data = bucket, moves_data
         self._pending: dict[Any, Callable[[], None]] = {}
         self._watched: dict[Any, None] = {}
+        self._unawaited: dict[Any, bool] = {}  # whether they have a future
+        self._finishing = False
         self.bytes: Counter[str] = Counter()
         self.worlds = 0  # default groups that the rank has had
         self._phase, self._is_free = "", False
@@ -145,8 +147,11 @@ class Seat(ABC):
             return self._issue_now(call, tensors, finish)
 
     def _issue_now(self, call: Call, tensors: Sequence[Any], finish: Callable[[Any], None]) -> Any:
+        if self._finishing:
+            self.note("in callback")
         handle = self._issue(call, tensors)
         self._pending[handle] = lambda: finish(handle)
+        self._unawaited[handle] = False
         return handle
 
     def _issue_bucketed(
@@ -173,12 +178,15 @@ class Seat(ABC):
 
     def watch(self, handle: Any) -> None:
         """Let every wait be interrupted when the call is over, so that `finish` is called then."""
+        if handle in self._unawaited:
+            self._unawaited[handle] = True
         if not handle.over:
             self._watched[handle] = None
 
     def wait(self, handle: Any, until: float = INFINITY) -> bool:
         """Wait for a call, or until a virtual time; returns whether the call is over."""
         with self.away():
+            self._note_over(handle)
             while not handle.over and self.time < until:
                 tickets = tuple(dict.fromkeys([handle, *self._watched]))
                 self._rest(Sleep(tickets=tickets, until=until))
@@ -197,10 +205,23 @@ class Seat(ABC):
         """Whether a call is over; takes a poll interval where it is not."""
         with self.away():
             self.flush()
-            if not handle.over:
+            if handle.over:
+                self.note("saw", handle.number)
+            else:
                 self._rest(Poll(interval=self.poll_interval))
             self._settle()
         return bool(handle.over)
+
+    def caught_up(self) -> None:
+        """A future is waited for that is complete: whatever futures there are may be the reason."""
+        for handle in [each for each, has_future in self._unawaited.items() if has_future]:
+            if handle.over:
+                self._note_over(handle)
+
+    def _note_over(self, handle: Any) -> None:
+        """Tell of a first wait that does not wait: elsewhere it might have to."""
+        if self._unawaited.pop(handle, None) is not None and handle.over:
+            self.note("waited", handle.number)
 
     @contextmanager
     def phase(self, name: str, *, free: bool = False) -> Iterator[None]:
@@ -332,8 +353,13 @@ class Seat(ABC):
         for handle in [handle for handle in self._pending if handle.over]:
             finish = self._pending.pop(handle, None)
             self._watched.pop(handle, None)
-            if finish is not None:  # else a finish of another has waited, and finished this one
+            if finish is None:
+                continue  # a finish of another has waited, and finished this one
+            before, self._finishing = self._finishing, True
+            try:
                 finish()
+            finally:
+                self._finishing = before
 
 
 def current() -> Seat | None:

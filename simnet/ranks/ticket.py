@@ -99,5 +99,6 @@ class Ticket:
 
     def _end(self) -> None:
         self.over = True
+        self.describe = self.call.describe  # lets go of what the call's data hang on
         self.ended = float(self.event.env.now)
         self.event.succeed(self)

@@ -20,9 +20,10 @@ from simnet.ranks.waits import Lookup, Poll, Sleep, Wait, Why
 from simnet.seeds import checked_seed
 from simnet.transport import Transport, choose_transport
 from simnet.workload.run import Run, make_run
-from simnet.workload.trace import Trace, make_trace
+from simnet.workload.trace import Header, Trace, make_trace
 
 RECORDED = "recorded"
+NAMED = ("ideal", "retransmit")
 INFINITY, NONE = float("inf"), float("nan")
 
 
@@ -52,13 +53,15 @@ def replay(
     net : Network
         Where it runs.
     hosts : sequence, optional
-        The host of each rank, by its name; the first hosts by default.
+        The host of each rank, by its name; by default those with the recorded numbers, or the
+        first ones where there are no such.
     seed : int or None
         Root of the random streams of jitter and loss; by default the recorded one; None draws one.
     algorithm : str, callable, or mapping of str to either, optional
         As for `simnet.run`, in place of what was recorded for the kinds named.
     transport : {"ideal", "retransmit"} or Transport, optional
-        None is ideal where nothing is lost and retransmit where any link has loss.
+        By default what the recording was given, if it was given one; else ideal where nothing is
+        lost and retransmit where any link has loss.
     engine : {"auto", "kernel", "reference"}
         What computes the network's times; see `simnet.run`.
 
@@ -86,8 +89,8 @@ def replay(
     header = recording.header
     conditions = Conditions(
         net=net,
-        hosts=place(net, header.ranks, hosts),
-        transport=choose_transport(transport, lossy=net.is_lossy),
+        hosts=_hosts(header, net, hosts),
+        transport=choose_transport(_transport(header, transport), lossy=net.is_lossy),
         seed=header.seed if seed == RECORDED else checked_seed(seed),  # type: ignore[arg-type]
         algorithms={},
         engine=engine,
@@ -103,12 +106,36 @@ def replay(
     return make_run(session, compute, make_trace(session, compute, header.poll_interval))
 
 
+def _hosts(header: Header, net: Network, hosts: Sequence[Hashable] | None) -> tuple[int, ...]:
+    """The hosts asked for, else the recorded ones where the network has so many."""
+    if hosts is None and max(header.hosts) < net.num_ranks:
+        return header.hosts
+    return place(net, header.ranks, hosts)
+
+
+def _transport(header: Header, transport: str | Transport | None) -> str | Transport | None:
+    """The transport asked for, else the recorded one where somebody had chosen it."""
+    usual = choose_transport(None, lossy=header.lossy).name
+    if transport is not None or header.transport == usual:
+        return transport
+    if header.transport in NAMED:
+        return header.transport
+    warnings.warn(
+        f"replay: recorded with the transport {header.transport!r} of the program's own; give it "
+        "as transport=",
+        ReplayWarning,
+        stacklevel=4,
+    )
+    return None
+
+
 def _warn(trace: Trace, session: Session) -> None:
     header = trace.header
     if trace.approximate:
         warnings.warn(
-            "replay: the recorded program looked at time (polls, receives from any rank, or "
-            "timeouts), so elsewhere than where it was recorded this is an approximation",
+            "replay: the recorded program looked at time (polls, receives from any rank, timeouts) "
+            "or made calls in callbacks, so elsewhere than where it was recorded this is an "
+            "approximation",
             ReplayWarning,
             stacklevel=3,
         )
@@ -156,7 +183,8 @@ class Player:
     def __init__(
         self, entries: Sequence[Entry], calls: Sequence[Call], poll_interval: float
     ) -> None:
-        self._entries, self._calls = iter(entries), iter(calls)
+        self._entries, self._calls = entries, iter(calls)
+        self._next = 0
         self._poll_interval = poll_interval
         self._made: list[Ticket] = []
         self._until = 0.0
@@ -170,7 +198,7 @@ class Player:
     def settle(self, member: Member) -> Wait | None:
         """Go on until the next wait."""
         while not member.ended:
-            wait = self._unfinished() or self._do(member, next(self._entries))
+            wait = self._unfinished() or self._do(member, self._take())
             if wait is not None:
                 return wait
         return None
@@ -198,6 +226,10 @@ class Player:
     def _tickets(self, entry: Entry) -> tuple[Ticket, ...]:
         return tuple(self._made[number] for number in entry.tickets)
 
+    def _take(self) -> Entry:
+        self._next += 1
+        return self._entries[self._next - 1]
+
     def _do(self, member: Member, entry: Entry) -> Wait | None:
         self._awaited, self._polled = [], []
         wait: Wait | None = getattr(self, f"_{entry.action}")(member, entry)
@@ -219,18 +251,30 @@ class Player:
         return self._rest_of_span(entry)
 
     def _resume(self, member: Member, entry: Entry) -> Wait | None:
-        if not entry.tickets and member.now >= self._until:
-            return None  # a call that interrupted it took longer here
+        if member.now >= self._until and not self._deeds_follow(entry):
+            return None  # the calls that interrupted it have taken longer here
         return self._rest_of_span(entry)
 
     def _rest_of_span(self, entry: Entry) -> Wait:
-        self._awaited = list(entry.tickets)
+        follow = self._deeds_follow(entry)
+        self._awaited = list(entry.tickets) if follow else []
         return Sleep(
             tickets=self._tickets(entry),
-            until=INFINITY if entry.tickets else self._until,
+            until=INFINITY if follow else self._until,
             why=self._why,
             duration=NONE if entry.seconds is None else entry.seconds,
         )
+
+    def _deeds_follow(self, entry: Entry) -> bool:
+        """Whether a callback did something when a call interrupted a span.
+
+        What a callback did belongs after its call, so the span is held until that is over; without
+        deeds an interruption is nothing.
+        """
+        return bool(entry.tickets) and self._ahead().action != "resume"
+
+    def _ahead(self) -> Entry:
+        return self._entries[self._next]
 
     def _wait(self, member: Member, entry: Entry) -> Wait | None:
         self._awaited = list(entry.tickets)

@@ -41,11 +41,16 @@ class Header:
         The transport's name.
     ranks : int
         World size.
+    hosts : tuple of int
+        The network's rank of each rank.
+    lossy : bool
+        Whether the network had loss.
     compute : str
         How computation was charged, in words.
     approximate : bool
         Whether the program's control flow looked at time (polls, receives from any rank,
-        timeouts that passed): elsewhere the program itself might have done other things.
+        timeouts that passed) or a callback made calls: elsewhere the program itself might have
+        done other things.
     time : float
         When the last rank ended, virtual seconds.
     poll_interval : float
@@ -57,6 +62,8 @@ class Header:
     seed: int
     transport: str
     ranks: int
+    hosts: tuple[int, ...]
+    lossy: bool
     compute: str
     approximate: bool
     time: float
@@ -134,6 +141,8 @@ def make_trace(session: Session, compute: str, poll_interval: float) -> Trace:
             seed=conditions.seed,
             transport=conditions.transport.name,
             ranks=len(recorders),
+            hosts=conditions.hosts,
+            lossy=conditions.net.is_lossy,
             compute=compute,
             approximate=any(recorder.timely for recorder in recorders),
             time=max(member.finish for member in session.members),
@@ -218,7 +227,10 @@ def _header(table: pa.Table) -> Header:
     given = json.loads(text)
     if given.pop("format", None) != FORMAT:
         raise ValueError(f"its format is not {FORMAT}, the one that simnet {__version__} reads")
-    return Header(**given)
+    header = Header(**given | {"hosts": tuple(given.get("hosts", ()))})
+    if len(header.hosts) != header.ranks:
+        raise ValueError(f"its header names {len(header.hosts)} hosts for {header.ranks} ranks")
+    return header
 
 
 def _value(value: Any) -> Any:

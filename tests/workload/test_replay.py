@@ -20,11 +20,9 @@ def step(rank, world_size):
     """A little of everything whose control flow does not look at time."""
     simnet.compute(0.01 * (rank + 1))
     works = [dist.all_reduce(torch.ones(500 * (i + 1)), async_op=True) for i in range(3)]
-    future = works[1].get_future().then(lambda _: dist.barrier(async_op=True))
     simnet.compute("30ms")
     for work in works:
         work.wait()
-    future.wait().wait()
     gathered = [torch.empty(10 * (i + 1)) for i in range(world_size)]
     dist.all_gather(gathered, torch.ones(10 * (rank + 1)))
     reqs = [dist.isend(torch.ones(99), (rank + 1) % world_size)]
@@ -85,6 +83,77 @@ def test_a_network_with_too_few_hosts_is_refused():
         simnet.replay(trace, small)
 
 
+def overlapped(rank, world_size):
+    """Waits that are over at once on a fast network, and not on a slow one."""
+    work = dist.all_reduce(torch.ones(100_000), async_op=True)
+    simnet.compute(0.1)
+    work.wait()
+    simnet.compute(0.1)
+    futures = [dist.all_reduce(torch.ones(50_000), async_op=True).get_future() for _ in range(2)]
+    simnet.compute(0.2)
+    for future in futures:
+        future.wait()
+    receive = dist.irecv(torch.ones(50_000), (rank - 1) % world_size)
+    dist.isend(torch.ones(50_000), (rank + 1) % world_size)
+    simnet.compute(0.3)
+    receive.wait()
+
+
+def data_parallel(rank, world_size):
+    """DDP whose buckets interrupt the computation of what is behind them."""
+    model = torch.nn.Sequential(*(Charged(200, 200) for _ in range(4)))
+    parallel = torch.nn.parallel.DistributedDataParallel(model, bucket_cap_mb=0.1)
+    for _ in range(2):
+        parallel(torch.ones(2, 200)).sum().backward()
+
+
+class Charged(torch.nn.Linear):
+    """A layer whose backward takes 0.1 s."""
+
+    def forward(self, inputs):
+        outputs = super().forward(inputs)
+        outputs.register_hook(lambda gradient: simnet.compute(0.1))
+        return outputs
+
+
+FAST = simnet.Network(topologies.star(4, bandwidth="10Gbit/s", latency="10us"))
+
+
+@pytest.mark.parametrize("train", [overlapped, data_parallel])
+@pytest.mark.parametrize(("here", "there"), [(FAST, STAR), (STAR, FAST)], ids=["slower", "faster"])
+def test_what_was_hidden_here_is_exposed_there(train, here, there):
+    run = simnet.run(train, here, quiet=True)
+    live = simnet.run(train, there, quiet=True)
+    assert not run.trace.approximate
+    replayed = simnet.replay(run.trace, there)
+    assert replayed.rank_times.tolist() == live.rank_times.tolist()
+    assert replayed.operations == live.operations
+
+
+def test_recorded_hosts_and_transport_are_kept():
+    line = simnet.Network(topologies.line(5, bandwidth="1MB/s", latency="10ms"))
+    placed = simnet.run(step, line, hosts=[4, 0, 3, 1], quiet=True)
+    same(simnet.replay(placed.trace, line), placed)
+    with pytest.warns(UserWarning, match="the loss is ignored"):
+        ideal = simnet.run(step, MOBILE, transport="ideal", quiet=True)
+        same(simnet.replay(ideal.trace, MOBILE), ideal)
+    usual = simnet.run(step, STAR, quiet=True)
+    assert simnet.replay(usual.trace, MOBILE).network.transport == "retransmit"
+
+
+def test_calls_made_in_callbacks_are_marked():
+    def train(rank, world_size):
+        first = dist.all_reduce(torch.ones(10), async_op=True).get_future()
+        second = first.then(lambda _: dist.all_reduce(torch.ones(10), async_op=True))
+        simnet.compute(1)
+        second.wait().wait()
+
+    run = simnet.run(train, STAR, quiet=True)
+    assert run.trace.approximate
+    with pytest.warns(ReplayWarning, match="calls in callbacks"):
+        same(simnet.replay(run.trace, STAR), run)
+
+
 def polls(rank, world_size):
     work = dist.all_reduce(torch.ones(1000), async_op=True)
     while not work.is_completed():
@@ -118,8 +187,11 @@ def test_any_program_replays_to_the_bit(seed, sizes, pauses):
         for work in works:
             if work is not None:
                 work.wait()
+            simnet.compute(pauses[-rank])
 
     run = simnet.run(train, MOBILE, seed=seed, quiet=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         same(simnet.replay(run.trace, MOBILE), run)
+        elsewhere = simnet.replay(run.trace, FAST)
+    assert elsewhere.rank_times.tolist() == simnet.run(train, FAST, quiet=True).rank_times.tolist()

@@ -101,6 +101,7 @@ def replaced(table, name, values):
 
 DAMAGES = {
     "it has no header": lambda t: t.replace_schema_metadata({}),
+    "its header names 1 hosts for 3 ranks": lambda t: with_header(t, hosts=[0]),
     "its format is not 1": lambda t: with_header(t, format=2),
     "unexpected keyword": lambda t: with_header(t, more=1),
     "column peer is missing": lambda t: t.drop_columns(["peer"]),
