@@ -28,6 +28,7 @@ from simnet.ranks.where import user_line
 
 GRACE_S = 0.4  # wall time for a thread to hear that it is to end, until it is interrupted
 LOOK_EVERY_S = 0.02
+BREATH_S = 0.0005
 MAX_REFUSALS = 100  # how often such a thread may go on to call something else
 
 
@@ -187,7 +188,8 @@ class ThreadDriver:
                 self._on_turn(self._number)
                 self._go.release()
             if self._left.wait(LOOK_EVERY_S):
-                thread.join()
+                while thread.is_alive():  # not join, which an interrupt may leave in disorder
+                    time.sleep(BREATH_S)
                 return ""
             now = time.monotonic()
             if not (interrupted or member.ended or self._refusals) and now > begin + GRACE_S:
