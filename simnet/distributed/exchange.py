@@ -20,6 +20,9 @@ Tensors = Sequence[Tensor]
 class Gathered:
     """Everybody's data are complete when the last rank has come.
 
+    Until then a rank's own list of tensors is held, not a copy: see `SimWork`, which puts copies
+    in it when the rank goes on early.
+
     Parameters
     ----------
     size : int
@@ -182,6 +185,10 @@ COMBINE: dict[str, Callable[..., Tensor]] = {
     "BOR": torch.bitwise_or,
     "BXOR": torch.bitwise_xor,
 }
+
+
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+"""Types that torch cannot add nor compare."""
 
 
 def reduce_in_order(tensors: Sequence[Tensor], op: str) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from simnet.distributed.checks import (
+    check_parts,
+    check_peer,
     check_tensors,
     dtype_name,
     num_bytes,
@@ -26,7 +28,7 @@ from simnet.ranks.seat import Seat
 from simnet.ranks.where import user_line
 
 Tensors = Sequence[Tensor]
-KEPT_WORKS = 64
+KEPT_WORKS, KEPT_BYTES = 64, 4096
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 """Stands for a timeout that the program did not give; told by identity."""
 
@@ -155,7 +157,8 @@ class SimProcessGroup(KnownGroup):
         """Copy every rank's tensor to the root."""
         given = check_tensors("gather", inputs)
         root = self._root(opts)
-        targets = [part for parts in outputs for part in parts] if root == self._position else []
+        room = [part for parts in outputs for part in parts] if root == self._position else []
+        targets = check_tensors("gather", room)
         return self._issue(
             "gather", given, targets, opts, root=root, size=total(given) * self.size()
         )
@@ -164,7 +167,8 @@ class SimProcessGroup(KnownGroup):
         """Give every rank one of the root's tensors."""
         targets = check_tensors("scatter", outputs)
         root = self._root(opts)
-        given = [part for parts in inputs for part in parts] if root == self._position else []
+        parts = [part for parts in inputs for part in parts] if root == self._position else []
+        given = check_tensors("scatter", parts)
         size = total(targets) * self.size()
         return self._issue("scatter", given, targets, opts, root=root, size=size, shaped=targets)
 
@@ -210,16 +214,20 @@ class SimProcessGroup(KnownGroup):
     def send(self, tensors: Any, dst: int, tag: int) -> SimWork:
         """Send to a position of the group."""
         given = [tensor.detach().clone() for tensor in check_tensors("send", tensors)]
-        return self._issue("send", given, (), None, peer=dst, tag=tag)
+        peer = check_peer("send", dst, self.size())
+        return self._issue("send", given, (), None, peer=peer, tag=tag)
 
     def recv(self, tensors: Any, src: int, tag: int) -> SimWork:
         """Receive from a position of the group."""
-        given = check_tensors("recv", tensors)
-        return self._issue("recv", (), given, None, shaped=given, results=given, peer=src, tag=tag)
+        return self._receive(tensors, check_peer("recv", src, self.size()), tag)
 
     def recv_anysource(self, tensors: Any, tag: int) -> SimWork:
         """Receive from whoever is in first."""
-        return self.recv(tensors, ANY_SOURCE, tag)
+        return self._receive(tensors, ANY_SOURCE, tag)
+
+    def _receive(self, tensors: Any, peer: int, tag: int) -> SimWork:
+        given = check_tensors("recv", tensors)
+        return self._issue("recv", (), given, None, shaped=given, results=given, peer=peer, tag=tag)
 
     # Calls that belong together
 
@@ -262,12 +270,15 @@ class SimProcessGroup(KnownGroup):
             where=user_line(),
             **self._uneven(kind, parts, about),
         )
+        check_parts(call, inputs, targets, self._position)
         self._sequence += 1
         shown = targets if results is None else results
         timeout = self._op_timeout(opts)
         work = SimWork(self._seat, call, inputs, targets, shown, timeout, deliver)
-        # C++ may hold a work whose Python half nobody else does, and ask it later.
-        self._recent.append(work)
+        # C++ may hold a work whose Python half nobody else does, and ask it later: so for the
+        # flags by which DistributedDataParallel's join counts ranks.
+        if call.size <= KEPT_BYTES:
+            self._recent.append(work)
         if self._together is not None:
             self._together.append(work)
         return work

@@ -28,7 +28,7 @@ class States:
     random_state: tuple[Any, ...]
     numpy_bits: Any
     numpy_state: dict[str, Any] | None
-    position: int
+    position: tuple[int, int] | None
 
     @classmethod
     def present(cls, before: States | None = None) -> States:
@@ -39,7 +39,7 @@ class States:
             before is not None
             and before.numpy_bits is bits
             and before.numpy_state is None
-            and before.position == position >= 0
+            and before.position == position is not None
         )
         numpy_state = None if unused else dict(np.random.get_state(legacy=False))
         if numpy_state is not None and not numpy_state["has_gauss"]:
@@ -56,21 +56,26 @@ class States:
             np.random.set_state(self.numpy_state)
 
 
-def _position(bits: Any) -> int:
-    """How far a Mersenne Twister has come in its 624 words; -1 for another generator.
+def _position(bits: Any) -> tuple[int, int] | None:
+    """Where a Mersenne Twister is: the first of its 624 words, and which is next.
+
+    The words change whenever all have been used. None for another generator.
 
     Read in place: numpy copies all words for who asks. `mt19937_state` is the words, then this.
     """
     if not isinstance(bits, np.random.MT19937):
-        return -1
-    return ctypes.c_int.from_address(bits.ctypes.state_address + 4 * 624).value
+        return None
+    address = bits.ctypes.state_address
+    first = ctypes.c_uint32.from_address(address).value
+    return first, ctypes.c_int.from_address(address + 4 * 624).value
 
 
 class RandomStates:
     """Swaps the global generators' states between the caller and the ranks.
 
     Every rank begins as a fresh process does: torch with its default seed. `random` and
-    `numpy.random`, which a fresh process seeds from the system, are seeded by rank.
+    `numpy.random`, which a fresh process seeds from the system, are seeded by rank. torch's default
+    dtype is swapped with them; ranks begin with the caller's.
 
     Parameters
     ----------
@@ -85,6 +90,7 @@ class RandomStates:
         self._owner = self._caller
         self._last: States | None = None
         self._states = {rank: fresh(rank, seed) for rank in range(num_ranks)}
+        self._dtypes = dict.fromkeys(range(num_ranks), torch.get_default_dtype())
 
     def switch_to(self, rank: int) -> None:
         """Put in a rank's states; what stands there is kept for whose it is."""
@@ -93,7 +99,14 @@ class RandomStates:
         self._states[self._owner] = States.present(self._last)
         self._last = self._states[rank]
         self._last.put_in()
+        self._swap_dtype(rank)
         self._owner = rank
+
+    def _swap_dtype(self, rank: int) -> None:
+        present = self._dtypes[self._owner] = torch.get_default_dtype()
+        dtype = self._dtypes[rank]
+        if dtype is not present:
+            torch.set_default_dtype(dtype)
 
     def restore(self) -> None:
         """Put the caller's states back."""

@@ -32,7 +32,7 @@ def sparse_all_reduce(group: SimProcessGroup, tensor: Tensor, op: str) -> SimWor
     indices, values = own.indices(), own.values()
     counts = [torch.empty(1, dtype=torch.int64) for _ in range(group.size())]
     group.allgather([counts], [torch.tensor([indices.shape[1]])]).wait()
-    entry = 8 * indices.shape[0] + values.element_size() * values[:1].numel()
+    entry = 8 * indices.shape[0] + values.element_size() * values.shape[1:].numel()
     room = [torch.empty(int(count) * entry, dtype=torch.uint8) for count in counts]
 
     def add_up(received: Sequence[Tensor]) -> None:

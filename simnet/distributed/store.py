@@ -11,6 +11,9 @@ import torch.distributed as dist
 from simnet.ranks.errors import WaitTimeoutError
 from simnet.ranks.seat import INFINITY, Seat
 
+SPINS = 1_000
+"""Questions to the store, with nothing else between, after which each further one is a look."""
+
 
 class SimStore(dist.distributed_c10d.Store):
     """Keys and values on the run's board; who waits for a key waits in virtual time.
@@ -29,22 +32,22 @@ class SimStore(dist.distributed_c10d.Store):
 
     def set(self, key: str, value: Any) -> None:
         """Write a value."""
-        self._seat.ask("board.set", self._prefix + key, _bytes(value))
+        self._change("board.set", self._prefix + key, _bytes(value))
 
     def get(self, key: str) -> bytes:
         """Read a value; waits until it is there."""
         self.wait([key])
-        found: bytes = self._look("board.get", self._prefix + key)
+        found: bytes = self._seat.ask("board.get", self._prefix + key)
         return found
 
     def add(self, key: str, value: int) -> int:
         """Add to a number; returns the sum."""
-        ask = self._seat.ask if value else self._look
+        ask = self._change if value else self._spin
         return int(ask("board.add", self._prefix + key, value))
 
     def append(self, key: str, value: Any) -> None:
         """Write behind what is there."""
-        self._seat.ask("board.append", self._prefix + key, _bytes(value))
+        self._change("board.append", self._prefix + key, _bytes(value))
 
     def check(self, keys: Sequence[str]) -> bool:
         """Whether all keys are there; a look costs a poll interval where they are not."""
@@ -60,9 +63,10 @@ class SimStore(dist.distributed_c10d.Store):
         WaitTimeoutError
             When a timeout given here passes first.
         """
-        if self._has(keys):
-            return
         wanted = [self._prefix + key for key in keys]
+        if self._has(keys):
+            self._seat.note("found", *wanted)  # elsewhere it might have to wait
+            return
         limit = INFINITY if timeout is None else self._seat.time + timeout.total_seconds()
         self._seat.lookup(wanted, limit)
         if not self._has(keys):
@@ -82,16 +86,18 @@ class SimStore(dist.distributed_c10d.Store):
     def compare_set(self, key: str, expected: Any, desired: Any) -> bytes:
         """Write if the value is as expected; returns what is there then."""
         arguments = (self._prefix + key, _bytes(expected), _bytes(desired))
-        found: bytes = self._look("board.compare_set", *arguments)
+        found: bytes = self._spin("board.compare_set", *arguments)
+        if found == arguments[2]:
+            self._seat.asked = ()
         return found
 
     def delete_key(self, key: str) -> bool:
         """Remove a key; returns whether it was there."""
-        return bool(self._seat.ask("board.delete_key", self._prefix + key))
+        return bool(self._change("board.delete_key", self._prefix + key))
 
     def num_keys(self) -> int:
         """How many keys there are, of all stores of the run."""
-        return int(self._look("board.num_keys"))
+        return int(self._spin("board.num_keys"))
 
     def set_timeout(self, timeout: timedelta) -> None:
         """A store's own timeout is for wall time, and counts as none."""
@@ -99,11 +105,18 @@ class SimStore(dist.distributed_c10d.Store):
     def _has(self, keys: Sequence[str]) -> bool:
         return bool(self._seat.ask("board.has", [self._prefix + key for key in keys]))
 
-    def _look(self, *question: Any) -> Any:
-        """Ask the board; the same again with no wait between is a poll, so that loops may end."""
-        if self._seat.asked == question:
+    def _change(self, *request: Any) -> Any:
+        """Ask the board for what changes it: no loop that only looks goes on."""
+        self._seat.asked = ()
+        return self._seat.ask(*request)
+
+    def _spin(self, *question: Any) -> Any:
+        """Ask the board what a loop may ask it for ever: after many in a row each is a look."""
+        count = self._seat.asked[0] if self._seat.asked else 0
+        if count >= SPINS:
             self._seat.glance()
-        self._seat.asked = question
+        # Set anew, for a wait forgets it: the row goes on over its own looks.
+        self._seat.asked = (count + 1,)
         return self._seat.ask(*question)
 
     # How torch's C++ calls the same.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
+
+import torch
 
 from simnet.distributed.exchange import make_exchange
 from simnet.distributed.kinds import Threads
@@ -35,6 +38,7 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
     count, seed = plan.num_ranks, plan.conditions.seed
     with ExitStack() as undo:
         undo.enter_context(one_run())
+        undo.enter_context(settings_restored())
         worlds = undo.enter_context(rank_worlds())
         undo.enter_context(steps_told())
         undo.enter_context(prefixed_output(count))
@@ -59,3 +63,29 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
         session.run(drivers, progress.show)
     trace = make_trace(session, plan.compute_name, plan.poll_interval)
     return make_run(session, plan.compute_name, trace)
+
+
+@contextmanager
+def settings_restored() -> Iterator[None]:
+    """Put back what ranks change that a process has one of: torch's settings, the environment."""
+    dtype = torch.get_default_dtype()
+    deterministic = _deterministic()
+    environment = dict(os.environ)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if _deterministic() != deterministic:
+            enabled, warn_only = deterministic
+            torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        for name in os.environ.keys() - environment.keys():
+            os.environ.pop(name, None)
+        changed = {n: value for n, value in environment.items() if os.environ.get(n) != value}
+        os.environ.update(changed)
+
+
+def _deterministic() -> tuple[bool, bool]:
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )

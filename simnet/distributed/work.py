@@ -34,7 +34,8 @@ class SimWork(dist.Work):
     call : Call
         What was called.
     inputs : sequence of Tensor
-        The rank's data, in the order that `simnet.distributed.exchange` defines.
+        The rank's data, in the order that `simnet.distributed.exchange` defines. What they hold
+        when a wait times out is what others get: from then on the rank may change them.
     targets : sequence of Tensor
         What is filled.
     results : sequence of Tensor
@@ -61,7 +62,11 @@ class SimWork(dist.Work):
         self._targets, self._results = targets, list(results)
         self._timeout = timeout
         self._future: Future[Any] | None = None
-        self._handle = seat.issue(call, inputs, self._finish)
+        # The exchange holds this very list until the others come (see `_keep_inputs`).
+        self._inputs = list(inputs) if seat.shares_memory else []
+        self._handle = seat.issue(
+            call, self._inputs if seat.shares_memory else inputs, self._finish
+        )
 
     def _finish(self, handle: Any) -> None:
         """Take what came; called once, when the call is over."""
@@ -71,7 +76,7 @@ class SimWork(dist.Work):
                 put(target, values)
         elif handle.error is None:
             self._deliver(came)
-        self._targets, self._deliver = (), None
+        self._targets, self._deliver, self._inputs = (), None, []
         if self._future is not None:
             _settle(self._future, self._results, handle.error)
 
@@ -89,6 +94,7 @@ class SimWork(dist.Work):
         if limit > 0:
             until = min(until, self._seat.time + limit)
         if not self._seat.wait(self._handle, until):
+            self._keep_inputs()
             raise WaitTimeoutError(
                 f"{self._call.describe()} in {self._call.describe_group()}: timed out at virtual "
                 f"time {self._seat.time:.9g} s, issued at {self._handle.issued:.9g} s"
@@ -96,6 +102,11 @@ class SimWork(dist.Work):
         if self._handle.error is not None:
             raise self._handle.error
         return True
+
+    def _keep_inputs(self) -> None:
+        """Put copies in the list that the exchange holds: the rank goes on without the others."""
+        self._inputs[:] = [tensor.detach().clone() for tensor in self._inputs]
+        self._inputs = []
 
     def over_by(self, time: float) -> bool:
         """Wait at most until a virtual time; returns whether it is over."""

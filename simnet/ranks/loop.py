@@ -38,7 +38,8 @@ def run_members(
     Raises
     ------
     DeadlockError
-        If ranks are left, all of them wait, and nothing is left on the clock.
+        If ranks are left, all of them wait, and nothing is left on the clock but looks, and
+        the spans of ranks that look, for ever.
     BaseException
         Whatever a rank raised, with a note that says which and when. The others are stopped.
     """
@@ -51,6 +52,8 @@ def run_members(
             if clock.peek() > clock.now:
                 polls.place()
                 on_step()
+                if polls.is_vain(lambda: [each.number for each in members if each.busy]):
+                    raise DeadlockError(_deadlock(clock, members))
             if clock.peek() == INFINITY:
                 raise DeadlockError(_deadlock(clock, members))
             before = len(ended)

@@ -97,6 +97,12 @@ class Member:
         """Whether its code has returned or raised."""
         return self.finish == self.finish
 
+    @property
+    def busy(self) -> bool:
+        """Whether it looks, or its wait ends at a time if by nothing else."""
+        wait = self._wait
+        return isinstance(wait, Poll) or (wait is not None and wait.until < float("inf"))
+
     # What its code asks for
 
     def issue(self, call: Call, tensors: Sequence[Any]) -> Ticket:
@@ -108,8 +114,11 @@ class Member:
             See `Hub.issue`.
         """
         self._polls.moved(self.number)
+        self._polls.happened()
         ticket = self.hub.issue(self.number, len(self.tickets), call, tensors)
         self.tickets.append(ticket)
+        if ticket.event.callbacks is not None:
+            ticket.event.callbacks.append(self._polls.happened)
         self.recorder.issued(ticket)
         return ticket
 
@@ -117,6 +126,7 @@ class Member:
         """Its code has ended."""
         self.result, self.error, self.finish = result, error, self.now
         self.recorder.ended(self.now)
+        self._polls.happened()
 
     # On the clock
 
@@ -139,6 +149,7 @@ class Member:
 
     def _event(self, wait: Wait) -> simpy.Event:
         """What ends a wait, on the clock."""
+        self._polls.wrote(self.hub.board.writes)
         if isinstance(wait, Poll):
             return self._polls.ask(self.number, wait.interval)
         self._polls.moved(self.number)

@@ -14,10 +14,16 @@ class Board:
     ----------
     env : simpy.Environment
         The run's clock.
+
+    Attributes
+    ----------
+    writes : int
+        How often a key has been written or removed.
     """
 
     def __init__(self, env: simpy.Environment) -> None:
         self._env = env
+        self.writes = 0
         self._values: dict[str, bytes] = {}
         self._waiting: list[tuple[frozenset[str], simpy.Event]] = []
 
@@ -37,6 +43,7 @@ class Board:
     def set(self, key: str, value: bytes) -> None:
         """Write a value."""
         self._values[key] = value
+        self.writes += 1
         self._announce()
 
     def get(self, key: str) -> bytes:
@@ -46,7 +53,8 @@ class Board:
     def add(self, key: str, amount: int) -> int:
         """Add to a number, from 0; returns the sum."""
         total = int(self._values.get(key, b"0")) + amount
-        self.set(key, str(total).encode())
+        if amount or key not in self._values:
+            self.set(key, str(total).encode())
         return total
 
     def append(self, key: str, value: bytes) -> None:
@@ -66,7 +74,9 @@ class Board:
 
     def delete_key(self, key: str) -> bool:
         """Remove a key; returns whether it was there."""
-        return self._values.pop(key, None) is not None
+        found = self._values.pop(key, None) is not None
+        self.writes += found
+        return found
 
     def num_keys(self) -> int:
         """How many keys there are."""

@@ -15,6 +15,17 @@ _SKIPPED = (
     os.sep + os.path.join("dist-packages", "torch") + os.sep,
     "<frozen",
 )
+
+
+def _begun_in() -> str:
+    """The folder that the program began in, with a separator; empty where it is gone."""
+    try:
+        return os.path.join(os.getcwd(), "")
+    except OSError:
+        return ""
+
+
+_HERE = _begun_in()
 _STDLIB = sysconfig.get_path("stdlib") + os.sep
 
 
@@ -60,6 +71,5 @@ def _is_skipped(name: str) -> bool:
 
 
 def _short(name: str) -> str:
-    """A path as the user would write it from here."""
-    here = os.getcwd() + os.sep
-    return name.removeprefix(here)
+    """A path as the user would write it from where the program began."""
+    return name.removeprefix(_HERE)

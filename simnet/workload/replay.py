@@ -278,7 +278,11 @@ class Player:
 
     def _wait(self, member: Member, entry: Entry) -> Wait | None:
         self._awaited = list(entry.tickets)
-        return Sleep(tickets=self._tickets(entry))
+        tickets = self._tickets(entry)
+        over = [ticket for ticket in tickets if ticket.over]
+        for ticket in over:
+            member.recorder.found_over(ticket, member.now)
+        return None if over else Sleep(tickets=tickets)
 
     def _poll(self, member: Member, entry: Entry) -> Wait:
         self._polled = list(entry.tickets)
@@ -294,6 +298,9 @@ class Player:
         keys = tuple(entry.name.split("\n"))
         if entry.seconds is not None:
             return self._expire(member, entry)
+        if member.hub.board.has(keys):
+            member.recorder.found(keys, member.now)
+            return None
         return Lookup(keys=keys)
 
     def _publish(self, member: Member, entry: Entry) -> None:

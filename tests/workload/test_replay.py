@@ -116,10 +116,23 @@ class Charged(torch.nn.Linear):
         return outputs
 
 
+def store(rank, world_size):
+    """A key that is there when it is asked for, on a fast network."""
+    board = dist.distributed_c10d._get_default_store()
+    if rank == 0:
+        dist.send(torch.ones(100_000), 2)
+        board.set("key", "value")
+    if rank == 2:
+        dist.recv(torch.ones(100_000), 0)
+    if rank == 1:
+        simnet.compute(0.2)
+        board.get("key")
+
+
 FAST = simnet.Network(topologies.star(4, bandwidth="10Gbit/s", latency="10us"))
 
 
-@pytest.mark.parametrize("train", [overlapped, data_parallel])
+@pytest.mark.parametrize("train", [overlapped, data_parallel, store])
 @pytest.mark.parametrize(("here", "there"), [(FAST, STAR), (STAR, FAST)], ids=["slower", "faster"])
 def test_what_was_hidden_here_is_exposed_there(train, here, there):
     run = simnet.run(train, here, quiet=True)

@@ -1,0 +1,204 @@
+"""What a process has one of, and ranks that are threads share; and what is shared of messages."""
+
+import functools
+import gc
+import os
+import time
+import weakref
+from time import sleep
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+import simnet
+import topologies
+from simnet.distributed.random_states import RandomStates
+
+NET = simnet.Network(topologies.star(3, bandwidth="1MB/s", latency="1ms"))
+
+
+def run(train, **about):
+    return simnet.run(train, NET, quiet=True, **about).results
+
+
+def test_a_default_dtype_is_the_ranks_own():
+    def train(rank, world_size):
+        if rank == 1:
+            torch.set_default_dtype(torch.float64)
+        dist.barrier()
+        return torch.ones(1).dtype
+
+    assert run(train) == (torch.float32, torch.float64, torch.float32)
+    assert torch.get_default_dtype() is torch.float32
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_settings_of_the_process_are_put_back(fails, monkeypatch):
+    monkeypatch.setenv("SIMNET_KEPT", "before")
+    monkeypatch.setenv("SIMNET_DELETED", "before")
+    environment = dict(os.environ)
+
+    def train(rank, world_size):
+        torch.set_default_dtype(torch.float64)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        os.environ["SIMNET_KEPT"] = os.environ["SIMNET_NEW"] = "after"
+        os.environ.pop("SIMNET_DELETED", None)
+        if fails:
+            raise KeyError(rank)
+
+    if fails:
+        with pytest.raises(KeyError):
+            run(train)
+    else:
+        run(train)
+    assert torch.get_default_dtype() is torch.float32
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    assert dict(os.environ) == environment
+
+
+def test_a_kept_gaussian_survives_where_the_words_come_round():
+    seed, count = _comes_round()
+    states = RandomStates(2, 0)
+    try:
+        states.switch_to(0)
+        np.random.seed(seed)
+        _turn(states)
+        drawn = np.random.randn(count).tolist()
+        _turn(states)
+        drawn.append(np.random.randn())
+    finally:
+        states.restore()
+    assert drawn == np.random.RandomState(seed).randn(count + 1).tolist()
+
+
+def _turn(states):
+    """Let the other rank have a turn."""
+    states.switch_to(1)
+    states.switch_to(0)
+
+
+def _comes_round():
+    """A seed, and after how many draws numpy is at the same word and keeps a gaussian."""
+    for seed in range(1000):
+        generator = np.random.RandomState(seed)
+        first = generator.get_state()[2]
+        for count in range(1, 300):
+            generator.randn()
+            _, _, word, keeps, _ = generator.get_state()
+            if word == first and keeps:
+                return seed, count
+    raise AssertionError("no seed comes round")
+
+
+def waits(rank, world_size, seconds=2.0):
+    sleep(seconds)
+    return simnet.now()
+
+
+class Waits:
+    """Calls what it holds; and is a bound method's object."""
+
+    def __call__(self, rank, world_size):
+        sleep(2.0)
+        return simnet.now()
+
+    def method(self, rank, world_size):
+        sleep(2.0)
+        return simnet.now()
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        functools.partial(waits, seconds=2.0),
+        functools.partial(functools.partial(waits), seconds=2.0),
+        functools.lru_cache(waits),
+        torch.no_grad()(waits),
+        Waits(),
+        Waits().method,
+    ],
+    ids=["partial", "partials", "cached", "decorated", "object", "method"],
+)
+def test_virtual_sleep_is_found_behind_other_callables(train):
+    assert run(train, virtual_time=True) == (2.0, 2.0, 2.0)
+    assert sleep is time.sleep
+
+
+def imported(rank, world_size):
+    import sys
+
+    return "torch._dynamo" in sys.modules
+
+
+def test_processes_begin_with_what_the_first_optimizer_imports():
+    assert run(imported, ranks=simnet.processes(2)) == (True, True)
+
+
+def test_messages_with_many_tags_meet_whatever_their_order():
+    tags = 300
+
+    def train(rank, world_size):
+        if rank == 0:
+            data = [torch.empty(1) for _ in range(tags)]
+            works = [dist.irecv(each, 1, tag=tag) for tag, each in enumerate(data)]
+            for work in works:
+                work.wait()
+            return [int(each) for each in data]
+        if rank == 1:
+            for tag in reversed(range(tags)):
+                dist.isend(torch.full((1,), float(tag)), 0, tag=tag)
+            simnet.compute(60.0)
+        return None
+
+    assert run(train)[0] == list(range(tags))
+
+
+def test_the_next_message_begins_when_another_recv_has_taken_the_first():
+    """One from rank 1 takes the message that one from any rank has let begin."""
+
+    def train(rank, world_size):
+        data = torch.zeros(1000)
+        if rank == 1:
+            works = [dist.isend(data, 0) for _ in range(2)]
+            for work in works:
+                work.wait()
+        if rank == 0:
+            simnet.compute(1.0)
+            works = [dist.irecv(data), dist.irecv(torch.zeros(1000), 1)]
+            for work in reversed(works):
+                work.wait()
+            return [work.source_rank() for work in works]
+        return None
+
+    assert run(train)[0] == [1, 1]
+
+
+def test_a_message_that_has_been_taken_leaves_no_data_behind(monkeypatch):
+    from simnet.ranks import mailbox
+
+    messages, kept = [], []
+    take = mailbox.Message.take
+
+    def watched(self, ticket):
+        messages.append(self)
+        kept.extend(weakref.ref(each) for each in self.tensors)
+        take(self, ticket)
+
+    monkeypatch.setattr(mailbox.Message, "take", watched)
+
+    def train(rank, world_size):
+        if rank == 1:
+            dist.send(torch.ones(10), 0)
+        if rank == 0:
+            dist.recv(torch.empty(10), 1)
+        dist.barrier()
+        gc.collect()
+        return [each() is None for each in kept]
+
+    results = run(train)
+    assert len(messages) == 1
+    assert kept
+    assert results == ([True],) * 3
