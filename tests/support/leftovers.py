@@ -19,6 +19,7 @@ import simnet.distributed.gathering as gathering_module
 
 MARK = "SIMNET_TEST_MARK"
 PATIENCE_S = 20.0  # for what has been told to end
+THREADS = os.path.join("simnet", "distributed", "threads.py")
 ATTRIBUTES = (
     (dist.distributed_c10d, "_world"),
     (dist.distributed_c10d, "_default_pg_init_method"),
@@ -103,8 +104,20 @@ def marked(mark):
 
 
 def threads():
-    """The rank threads that are there."""
-    return {each for each in threading.enumerate() if each.name.startswith("simnet-rank")}
+    """The rank threads that are there, but for those that have been put to sleep for good."""
+    found = {each for each in threading.enumerate() if each.name.startswith("simnet-rank")}
+    return {each for each in found if not _sleeps_for_good(each)}
+
+
+def _sleeps_for_good(thread):
+    """Whether a thread has refused to end so often that it is not let go on."""
+    frame = sys._current_frames().get(thread.ident)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "check" and code.co_filename.endswith(THREADS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def descriptors():
