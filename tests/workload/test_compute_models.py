@@ -20,6 +20,7 @@ from metering import (
     charged,
 )
 from torch import nn
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from simnet.workload.compute import (
     DEVICES,
@@ -36,8 +37,9 @@ from simnet.workload.pace import Pace
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left():
+    before = is_in_torch_dispatch_mode()
     yield
-    assert_nothing_is_left()
+    assert_nothing_is_left(before)
 
 
 # Whose work it is

@@ -15,6 +15,7 @@ from metering import (
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import conv2d, cross_entropy, embedding, scaled_dot_product_attention
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from torch.utils.flop_counter import FlopCounterMode
 
 from simnet.workload.compute import Device
@@ -23,8 +24,9 @@ from simnet.workload.models import small_cnn
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left():
+    before = is_in_torch_dispatch_mode()
     yield
-    assert_nothing_is_left()
+    assert_nothing_is_left(before)
 
 
 # Flops
