@@ -22,7 +22,7 @@ from typing import Any
 from simnet.arrays import frozen
 from simnet.engine.fabric import Departure
 from simnet.engine.job import FloatArray, IntArray, Job, Program
-from simnet.engine.kernel import KernelModel
+from simnet.engine.kernel import ArrayJob, KernelModel
 
 INFINITY = float("inf")
 MOST_NODES = 50_000
@@ -324,7 +324,7 @@ class EpisodesModel:
         self._unfinished -= job.done
 
 
-class EpisodeJob(Job):
+class EpisodeJob(ArrayJob):
     """A job of an episode; its times are those of `source`, moved by `shift` seconds."""
 
     def __init__(
@@ -352,18 +352,6 @@ class EpisodeJob(Job):
     def ends(self) -> FloatArray:
         """When each transfer ended, seconds; NaN until then."""
         return frozen(self.carried_out().ends + self.shift)
-
-    @property
-    def start(self) -> list[float]:
-        """`starts` as a list."""
-        times: list[float] = self.starts.tolist()
-        return times
-
-    @property
-    def end(self) -> list[float]:
-        """`ends` as a list."""
-        times: list[float] = self.ends.tolist()
-        return times
 
     @property
     def retransmitted(self) -> list[int]:

@@ -228,7 +228,23 @@ class KernelModel:
         return total
 
 
-class KernelJob(Job):
+class ArrayJob(Job):
+    """A job whose times are arrays first, and lists for who asks."""
+
+    @property
+    def start(self) -> list[float]:
+        """`starts` as a list."""
+        times: list[float] = self.starts.tolist()
+        return times
+
+    @property
+    def end(self) -> list[float]:
+        """`ends` as a list."""
+        times: list[float] = self.ends.tolist()
+        return times
+
+
+class KernelJob(ArrayJob):
     """A job whose books the kernel keeps."""
 
     def __init__(self, core: Any, program: Program, number: int, order: tuple[object, ...]) -> None:
@@ -250,18 +266,6 @@ class KernelJob(Job):
     def ends(self) -> FloatArray:
         """When each transfer ended, seconds; NaN until then."""
         return self._times()[1]
-
-    @property
-    def start(self) -> list[float]:
-        """`starts` as a list."""
-        times: list[float] = self.starts.tolist()
-        return times
-
-    @property
-    def end(self) -> list[float]:
-        """`ends` as a list."""
-        times: list[float] = self.ends.tolist()
-        return times
 
     @property
     def retransmitted(self) -> list[int]:
