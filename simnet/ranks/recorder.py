@@ -69,8 +69,6 @@ class Recorder:
         Everything, in order.
     account : Account
         How its time was spent until now.
-    tickets : list of Ticket
-        Its calls.
     timely : bool
         Whether its control flow looked at time, or a callback made calls: replaying it elsewhere
         is an approximation.
@@ -78,7 +76,6 @@ class Recorder:
 
     entries: list[Entry] = field(default_factory=list)
     account: Account = field(default_factory=Account)
-    tickets: list[Ticket] = field(default_factory=list)
     timely: bool = False
     _open: list[Ticket] = field(default_factory=list)
 
@@ -86,7 +83,6 @@ class Recorder:
         """It made a call."""
         if ticket.call.kind == "recv" and ticket.call.peer < 0:
             self.timely = True
-        self.tickets.append(ticket)
         self._open.append(ticket)
         self.entries.append(Entry("issue", ticket.issued, ticket.issued, (ticket.number,)))
 

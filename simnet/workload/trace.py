@@ -150,8 +150,8 @@ def make_trace(session: Session, compute: str, poll_interval: float) -> Trace:
         ),
         entries=tuple(tuple(recorder.entries) for recorder in recorders),
         calls=tuple(
-            tuple(_with_algorithm(ticket.call, ticket.algorithm) for ticket in recorder.tickets)
-            for recorder in recorders
+            tuple(_with_algorithm(ticket.call, ticket.algorithm) for ticket in member.tickets)
+            for member in session.members
         ),
     )
 
