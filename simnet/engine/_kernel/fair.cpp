@@ -39,49 +39,62 @@ Fair::Fair(std::vector<double> capacity)
   }
 }
 
-uint32_t Fair::route_class(const int64_t* route, size_t hops) {
-  uint64_t hash = 1469598103934665603ull ^ hops;
-  for (size_t hop = 0; hop < hops; ++hop) {
-    if (route[hop] < 0 || static_cast<size_t>(route[hop]) >= links_.size()) {
-      throw std::invalid_argument("route has link " + std::to_string(route[hop]) + " of " +
+uint32_t Fair::route_class(const Hops& given) {
+  uint64_t hash = 1469598103934665603ull ^ given.count;
+  for (size_t hop = 0; hop < given.count; ++hop) {
+    const int64_t link = given.links[hop], weight = given.weights[hop];
+    if (link < 0 || static_cast<size_t>(link) >= links_.size()) {
+      throw std::invalid_argument("route has link " + std::to_string(link) + " of " +
                                   std::to_string(links_.size()));
     }
-    hash = (hash ^ static_cast<uint64_t>(route[hop])) * 0x9E3779B97F4A7C15ull;
+    if (weight < 1 || weight >= static_cast<int64_t>(NONE)) {
+      throw std::invalid_argument("route crosses link " + std::to_string(link) + " with weight " +
+                                  std::to_string(weight) + "; it must be at least 1");
+    }
+    hash = (hash ^ static_cast<uint64_t>(weight << 32 | link)) * 0x9E3779B97F4A7C15ull;
     hash ^= hash >> 29;
   }
   const auto range = by_hash_.equal_range(hash);
   for (auto it = range.first; it != range.second; ++it) {
-    const Route& known = routes_[it->second];
-    if (known.hops == hops &&
-        std::equal(route, route + hops, &route_links_[known.begin],
-                   [](int64_t a, uint32_t b) { return static_cast<uint32_t>(a) == b; })) {
-      return it->second;
-    }
+    if (is_route(it->second, given)) return it->second;
   }
-  for (size_t hop = 0; hop < hops; ++hop) {
-    if (std::find(route, route + hop, route[hop]) != route + hop) {
-      throw std::invalid_argument("route crosses link " + std::to_string(route[hop]) + " twice");
+  for (size_t hop = 0; hop < given.count; ++hop) {
+    if (std::find(given.links, given.links + hop, given.links[hop]) != given.links + hop) {
+      throw std::invalid_argument("route crosses link " + std::to_string(given.links[hop]) +
+                                  " twice");
     }
   }
   const uint32_t number = static_cast<uint32_t>(routes_.size());
-  routes_.push_back({static_cast<uint32_t>(route_links_.size()), static_cast<uint32_t>(hops),
-                     NONE, 0});
+  const uint32_t hops = static_cast<uint32_t>(given.count);
+  routes_.push_back({static_cast<uint32_t>(route_hops_.size()), hops, NONE, 0});
   for (size_t hop = 0; hop < hops; ++hop) {
-    route_links_.push_back(static_cast<uint32_t>(route[hop]));
+    route_hops_.push_back({static_cast<uint32_t>(given.links[hop]),
+                           static_cast<uint32_t>(given.weights[hop])});
   }
-  if (hops > stride_) widen(static_cast<uint32_t>(hops));
+  if (hops > stride_) widen(hops);
   by_hash_.emplace(hash, number);
   return number;
 }
 
+bool Fair::is_route(uint32_t number, const Hops& given) const {
+  const Route& known = routes_[number];
+  if (known.hops != given.count) return false;
+  for (size_t hop = 0; hop < given.count; ++hop) {
+    const Hop& on = route_hops_[known.begin + hop];
+    if (on.link != given.links[hop] || on.weight != given.weights[hop]) return false;
+  }
+  return true;
+}
+
 // Make room for longer routes in every slot.
 void Fair::widen(uint32_t hops) {
-  std::vector<uint32_t> links(classes_.size() * hops), places(classes_.size() * hops);
+  std::vector<Hop> widened(classes_.size() * hops);
+  std::vector<uint32_t> places(classes_.size() * hops);
   for (size_t slot = 0; slot < classes_.size(); ++slot) {
-    std::copy_n(slot_links_.begin() + slot * stride_, stride_, links.begin() + slot * hops);
+    std::copy_n(slot_hops_.begin() + slot * stride_, stride_, widened.begin() + slot * hops);
     std::copy_n(slot_places_.begin() + slot * stride_, stride_, places.begin() + slot * hops);
   }
-  slot_links_.swap(links);
+  slot_hops_.swap(widened);
   slot_places_.swap(places);
   stride_ = hops;
 }
@@ -90,7 +103,7 @@ uint32_t Fair::new_slot(uint32_t number) {
   if (free_slots_.empty()) {
     free_slots_.push_back(static_cast<uint32_t>(classes_.size()));
     classes_.emplace_back();
-    slot_links_.resize(classes_.size() * stride_);
+    slot_hops_.resize(classes_.size() * stride_);
     slot_places_.resize(classes_.size() * stride_);
     finishes_.grow(classes_.size());
   }
@@ -101,7 +114,8 @@ uint32_t Fair::new_slot(uint32_t number) {
   Class& one = classes_[slot];
   one.route = number;
   one.hops = route.hops;
-  std::copy_n(route_links_.begin() + route.begin, route.hops, links_of(slot));
+  std::copy_n(route_hops_.begin() + route.begin, route.hops,
+              slot_hops_.begin() + size_t{slot} * stride_);
   return slot;
 }
 
@@ -200,10 +214,10 @@ void Fair::pop_finished(double time, std::vector<uint32_t>& legs) {
 // Links and their users
 
 void Fair::attach(uint32_t slot) {
-  const uint32_t* links = links_of(slot);
+  const Hop* hops = hops_at(slot);
   uint32_t* places = places_of(slot);
   for (uint32_t hop = 0; hop < classes_[slot].hops; ++hop) {
-    std::vector<User>& users = links_[links[hop]].users;
+    std::vector<User>& users = links_[hops[hop].link].users;
     places[hop] = static_cast<uint32_t>(users.size());
     users.push_back({slot, hop});
   }
@@ -211,10 +225,10 @@ void Fair::attach(uint32_t slot) {
 
 void Fair::detach(uint32_t slot) {
   Class& one = classes_[slot];
-  const uint32_t* links = links_of(slot);
+  const Hop* hops = hops_at(slot);
   const uint32_t* places = places_of(slot);
   for (uint32_t hop = 0; hop < one.hops; ++hop) {
-    const uint32_t at = links[hop];
+    const uint32_t at = hops[hop].link;
     Link& link = links_[at];
     const User last = link.users.back();
     link.users.pop_back();
@@ -227,7 +241,7 @@ void Fair::detach(uint32_t slot) {
       link.load = 0.0;
       continue;
     }
-    if (link.capacity < INF) link.load -= one.loaded;
+    if (link.capacity < INF) link.load -= hops[hop].weight * one.loaded;
     ++link.updates;
     if (link.members && !link.dirty) {
       link.dirty = true;
@@ -240,7 +254,9 @@ void Fair::detach(uint32_t slot) {
 
 void Fair::refresh_load(Link& link) {
   double load = 0.0;
-  for (const User& user : link.users) load += classes_[user.slot].loaded;
+  for (const User& user : link.users) {
+    load += hops_at(user.slot)[user.hop].weight * classes_[user.slot].loaded;
+  }
   link.load = link.capacity < INF ? load : 0.0;
   link.updates = 0;
 }
@@ -287,33 +303,33 @@ void Fair::settle(double time) {
 }
 
 bool Fair::alone(uint32_t slot) const {
-  const uint32_t* links = links_of(slot);
+  const Hop* hops = hops_at(slot);
   for (uint32_t hop = 0; hop < classes_[slot].hops; ++hop) {
-    if (links_[links[hop]].users.size() != 1) return false;
+    if (links_[hops[hop].link].users.size() != 1) return false;
   }
   return true;
 }
 
 void Fair::settle_alone(uint32_t slot, double time) {
   Class& one = classes_[slot];
-  const uint32_t* links = links_of(slot);
+  const Hop* hops = hops_at(slot);
   double least = INF;
   uint32_t narrowest = NONE;
   for (uint32_t hop = 0; hop < one.hops; ++hop) {
-    const double capacity = links_[links[hop]].capacity;
-    if (capacity < least) {
-      least = capacity;
-      narrowest = links[hop];
+    const double share = links_[hops[hop].link].capacity / hops[hop].weight;
+    if (share < least) {
+      least = share;
+      narrowest = hops[hop].link;
     }
   }
   const double rate = least / one.count;
   one.bottleneck = narrowest;
   one.loaded = one.count * rate;
   for (uint32_t hop = 0; hop < one.hops; ++hop) {
-    Link& link = links_[links[hop]];
-    link.load = link.capacity < INF ? one.loaded : 0.0;
+    Link& link = links_[hops[hop].link];
+    link.load = link.capacity < INF ? hops[hop].weight * one.loaded : 0.0;
     link.level = rate;
-    link.members = links[hop] == narrowest ? 1 : 0;
+    link.members = hops[hop].link == narrowest ? 1 : 0;
   }
   set_rate(one, rate, time);
   finishes_.set(slot, finish(one));
@@ -325,19 +341,19 @@ void Fair::join(uint32_t slot) {
   if (one.mark == mark_) return;
   one.mark = mark_;
   solving_.push_back(slot);
-  const uint32_t* links = links_of(slot);
+  const Hop* hops = hops_at(slot);
   for (uint32_t hop = 0; hop < one.hops; ++hop) {
-    Link& link = links_[links[hop]];
+    Link& link = links_[hops[hop].link];
     if (link.mark != mark_) {
       link.mark = mark_;
       link.inside = 0;
-      touched_.push_back(links[hop]);
+      touched_.push_back(hops[hop].link);
     }
     ++link.inside;
     if (link.inside == link.users.size()) {
       link.load = 0.0;
     } else if (link.capacity < INF) {
-      link.load -= one.loaded;
+      link.load -= hops[hop].weight * one.loaded;
     }
   }
   if (one.bottleneck != NONE) {
@@ -372,13 +388,15 @@ void Fair::choose_narrow() {
   }
   Filling* const fillings = fillings_.data();
   for (const uint32_t slot : solving_) {
-    const uint32_t hops = classes_[slot].hops;
-    const uint32_t* const links = links_of(slot);
+    const Hop* const hops = hops_at(slot);
+    const uint32_t count = classes_[slot].hops;
     double least = INF;
-    for (uint32_t hop = 0; hop < hops; ++hop) {
-      least = std::min(least, fillings[links[hop]].residual);
+    for (uint32_t hop = 0; hop < count; ++hop) {
+      least = std::min(least, fillings[hops[hop].link].residual / hops[hop].weight);
     }
-    for (uint32_t hop = 0; hop < hops; ++hop) fillings[links[hop]].potential += least;
+    for (uint32_t hop = 0; hop < count; ++hop) {
+      fillings[hops[hop].link].potential += hops[hop].weight * least;
+    }
   }
   narrow_.clear();
   uint32_t begin = 0;
@@ -386,7 +404,7 @@ void Fair::choose_narrow() {
     Filling& filling = fillings_[at];
     if (filling.potential < filling.residual * (1.0 - BINDING)) continue;
     filling.narrow = static_cast<uint32_t>(narrow_.size());
-    narrow_.push_back({filling.residual, at, 0, 0, begin, begin, -1.0});
+    narrow_.push_back({filling.residual, 0.0, 0.0, -1.0, at, begin, begin});
     begin += links_[at].inside;
   }
   crossing_.resize(begin);
@@ -398,25 +416,24 @@ void Fair::list_crossings() {
   crossed_begin_.resize(total + 1);
   crossed_.resize(crossing_.size());
   next_.assign(total, -1.0);
-  counts_.resize(total);
   // Plain pointers: nothing here grows, and the compiler need not look again.
   const Filling* const fillings = fillings_.data();
   Narrow* const narrow = narrow_.data();
   uint32_t* const crossing = crossing_.data();
-  uint32_t* const crossed = crossed_.data();
+  Crossed* const crossed = crossed_.data();
   uint32_t end = 0;
   for (uint32_t place = 0; place < total; ++place) {
     const Class& one = classes_[solving_[place]];
-    const uint32_t hops = one.hops, count = one.count;
-    const uint32_t* const links = links_of(solving_[place]);
+    const uint32_t count = one.hops;
+    const double flows = one.count;
+    const Hop* const hops = hops_at(solving_[place]);
     crossed_begin_[place] = end;
-    counts_[place] = count;
-    for (uint32_t hop = 0; hop < hops; ++hop) {
-      const uint32_t at = fillings[links[hop]].narrow;
+    for (uint32_t hop = 0; hop < count; ++hop) {
+      const uint32_t at = fillings[hops[hop].link].narrow;
       if (at == NONE) continue;
       crossing[narrow[at].end++] = place;
-      narrow[at].open += count;
-      crossed[end++] = at;
+      narrow[at].open += flows * hops[hop].weight;
+      crossed[end++] = {at, flows * hops[hop].weight};
     }
   }
   crossed_begin_[total] = end;
@@ -440,7 +457,7 @@ void Fair::solve() {
       const Level least = levels_.top();
       if (!saturated_.empty() && least.time > lowest) break;
       const Narrow& narrow = narrow_[least.narrow];
-      if (!narrow.open) {
+      if (!(narrow.open > 0.0)) {
         levels_.pop();
         continue;
       }
@@ -463,7 +480,7 @@ size_t Fair::freeze(double rate) {
   drawn_on_.clear();
   Narrow* const narrows = narrow_.data();
   const uint32_t* const begins = crossed_begin_.data();
-  const uint32_t* const crossed = crossed_.data();
+  const Crossed* const crossed = crossed_.data();
   double* const next = next_.data();
   for (const uint32_t at : saturated_) {
     Narrow& narrow = narrows[at];
@@ -474,11 +491,11 @@ size_t Fair::freeze(double rate) {
       classes_[solving_[place]].bottleneck = narrow.link;
       narrow.held = rate;
       ++fixed;
-      const uint32_t count = counts_[place], end = begins[place + 1];
+      const uint32_t end = begins[place + 1];
       for (uint32_t k = begins[place]; k < end; ++k) {
-        Narrow& other = narrows[crossed[k]];
-        if (!other.used) drawn_on_.push_back(crossed[k]);
-        other.used += count;
+        Narrow& other = narrows[crossed[k].narrow];
+        if (!(other.used > 0.0)) drawn_on_.push_back(crossed[k].narrow);
+        other.used += crossed[k].flows;
       }
     }
   }
@@ -489,7 +506,7 @@ size_t Fair::freeze(double rate) {
       narrow.residual = std::max(narrow.residual - narrow.used * rate, 0.0);
     }
     narrow.open -= narrow.used;
-    narrow.used = 0;
+    narrow.used = 0.0;
   }
   return fixed;
 }
@@ -525,10 +542,10 @@ void Fair::commit(double time) {
                                " s");
     }
     one.loaded = one.count * rate;
-    const uint32_t* links = links_of(slot);
+    const Hop* hops = hops_at(slot);
     for (uint32_t hop = 0; hop < one.hops; ++hop) {
-      Link& link = links_[links[hop]];
-      if (link.capacity < INF) link.load += one.loaded;
+      Link& link = links_[hops[hop].link];
+      if (link.capacity < INF) link.load += hops[hop].weight * one.loaded;
       ++link.updates;
     }
     Link& bottleneck = links_[one.bottleneck];

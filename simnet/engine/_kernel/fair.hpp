@@ -14,12 +14,24 @@
 
 namespace simnet {
 
+// A link of a route, and how many of the flows that one flow stands for cross it: a flow of rate r
+// loads it by weight * r and counts as `weight` flows where it is shared.
+struct Hop {
+  uint32_t link, weight;
+};
+
+// A route as it is given.
+struct Hops {
+  const int64_t *links, *weights;
+  size_t count;
+};
+
 class Fair {
  public:
   explicit Fair(std::vector<double> capacity);
 
-  // The class of a route: the same for the same links in the same order.
-  uint32_t route_class(const int64_t* links, size_t hops);
+  // The class of a route: the same for the same links and weights in the same order.
+  uint32_t route_class(const Hops& given);
 
   // Let `size` > 0 bytes of a flow begin to drain; `leg` is handed back when they have.
   void enter(uint32_t route, double size, uint32_t leg, double time);
@@ -42,7 +54,7 @@ class Fair {
   void carried(double time, int64_t* links, size_t num_links, F under_way) const;
 
   size_t hops(uint32_t route) const { return routes_[route].hops; }
-  const uint32_t* links(uint32_t route) const { return &route_links_[routes_[route].begin]; }
+  const Hop* hops_of(uint32_t route) const { return &route_hops_[routes_[route].begin]; }
   size_t num_links() const { return links_.size(); }
 
   // What the last solves cost, for tests and profiles: calls, rounds of expansion, classes.
@@ -71,7 +83,7 @@ class Fair {
   };
   // The flows over one route. Slots are used again, so that those in use lie close together.
   struct Class {
-    double loaded = 0.0;  // what it adds to the load of each of its links
+    double loaded = 0.0;  // what it adds to the load of each of its links, per unit of weight
     uint32_t count = 0, hops = 0;
     uint32_t bottleneck = NONE;  // the link that holds its rate down
     uint32_t mark = 0;           // of the solve that it is part of
@@ -100,22 +112,27 @@ class Fair {
   };
   // A link that may bind, while rates are solved for.
   struct Narrow {
-    double residual;       // bytes/s not given away yet
+    double residual;      // bytes/s not given away yet
+    double open;          // flows on it without a rate
+    double used;          // flows on it that get one in this round
+    double held;          // the rate at which it holds down any of them, or negative
     uint32_t link;
-    uint32_t open;         // flows on it without a rate
-    uint32_t used;         // flows on it that get one in this round
-    uint32_t begin, end;   // its classes, in `crossing_`
-    double held;           // the rate at which it holds down any of them, or negative
+    uint32_t begin, end;  // its classes, in `crossing_`
+  };
+  // A narrow link that a class crosses.
+  struct Crossed {
+    uint32_t narrow;
+    double flows;  // as which the class counts there
   };
   struct Level {
     double time;  // a level, under the name that the heap sorts by
     uint32_t narrow;
   };
 
+  bool is_route(uint32_t number, const Hops& given) const;
   uint32_t new_slot(uint32_t route);
   void widen(uint32_t hops);
-  uint32_t* links_of(uint32_t slot) { return &slot_links_[size_t{slot} * stride_]; }
-  const uint32_t* links_of(uint32_t slot) const { return &slot_links_[size_t{slot} * stride_]; }
+  const Hop* hops_at(uint32_t slot) const { return &slot_hops_[size_t{slot} * stride_]; }
   uint32_t* places_of(uint32_t slot) { return &slot_places_[size_t{slot} * stride_]; }
   void attach(uint32_t slot);
   void detach(uint32_t slot);
@@ -144,11 +161,11 @@ class Fair {
   std::vector<Link> links_;
   std::vector<Filling> fillings_;
   std::vector<Route> routes_;
-  std::vector<uint32_t> route_links_;  // of every route, one after the other
+  std::vector<Hop> route_hops_;  // of every route, one after the other
   std::vector<Class> classes_;
   std::vector<uint32_t> free_slots_;
   size_t stride_ = 0;                  // most hops of any route
-  std::vector<uint32_t> slot_links_;   // of every class: its links
+  std::vector<Hop> slot_hops_;         // of every class: its links
   std::vector<uint32_t> slot_places_;  // and where it stands among the users of each
   std::unordered_multimap<uint64_t, uint32_t> by_hash_;
   std::vector<std::vector<Flow>> many_;
@@ -160,10 +177,10 @@ class Fair {
   std::vector<uint32_t> solving_, touched_, violators_;
   TimeHeap<Level> levels_;
   std::vector<Narrow> narrow_;
-  std::vector<uint32_t> crossing_;                // of each narrow link: places in `solving_`
-  std::vector<uint32_t> crossed_, crossed_begin_;  // of each place: narrow links
-  std::vector<double> next_;      // of each place: the rate that it gets, negative while open
-  std::vector<uint32_t> counts_;  // of each place: flows
+  std::vector<uint32_t> crossing_;       // of each narrow link: places in `solving_`
+  std::vector<Crossed> crossed_;         // of each place: narrow links
+  std::vector<uint32_t> crossed_begin_;
+  std::vector<double> next_;  // of each place: the rate that it gets, negative while open
   std::vector<uint32_t> saturated_, drawn_on_;
 };
 
@@ -173,8 +190,8 @@ void Fair::carried(double time, int64_t* links, size_t num_links, F under_way) c
     const Route& route = routes_[number];
     if (route.bytes) {
       for (uint32_t hop = 0; hop < route.hops; ++hop) {
-        const uint32_t link = route_links_[route.begin + hop];
-        if (link < num_links) links[link] += route.bytes;
+        const Hop& on = route_hops_[route.begin + hop];
+        if (on.link < num_links) links[on.link] += route.bytes * on.weight;
       }
     }
     if (route.slot == NONE) continue;

@@ -25,21 +25,22 @@ Model::Model(std::vector<double> capacity, size_t links, size_t ranks, Outside o
                                 std::to_string(ranks) + " ranks");
   }
   for (size_t rank = 0; rank < ranks; ++rank) {
-    const int64_t link = static_cast<int64_t>(links + rank);
-    reducers_.push_back(capacity[links + rank] < INF ? fair_.route_class(&link, 1) : NONE);
+    const int64_t link = static_cast<int64_t>(links + rank), weight = 1;
+    const bool bound = capacity[links + rank] < INF;
+    reducers_.push_back(bound ? fair_.route_class({&link, &weight, 1}) : NONE);
   }
 }
 
-uint32_t Model::add_connection(const int64_t* links, size_t hops, double delay, bool draws) {
+uint32_t Model::add_connection(const Hops& route, double delay, bool draws) {
   if (!(delay >= 0.0 && delay < INF)) throw std::invalid_argument("delay is no time");
-  for (size_t hop = 0; hop < hops; ++hop) {
-    if (links[hop] < 0 || links[hop] >= static_cast<int64_t>(num_links_)) {
-      throw std::invalid_argument("route has link " + std::to_string(links[hop]) + " of " +
+  for (size_t hop = 0; hop < route.count; ++hop) {
+    if (route.links[hop] < 0 || route.links[hop] >= static_cast<int64_t>(num_links_)) {
+      throw std::invalid_argument("route has link " + std::to_string(route.links[hop]) + " of " +
                                   std::to_string(num_links_));
     }
   }
   Connection connection;
-  connection.route = fair_.route_class(links, hops);
+  connection.route = fair_.route_class(route);
   connection.delay = delay;
   connection.draws = draws;
   connections_.push_back(connection);
@@ -417,8 +418,10 @@ void Model::carried(double time, int64_t* links) const {
     if (leg.round == NONE) return;
     const double size = static_cast<double>(bytes_on_wire(leg));
     const int64_t gone = static_cast<int64_t>(size - std::max(left, 0.0));
-    const uint32_t* links_of = fair_.links(route);
-    for (size_t hop = 0; hop < fair_.hops(route); ++hop) links[links_of[hop]] += gone;
+    const Hop* hops = fair_.hops_of(route);
+    for (size_t hop = 0; hop < fair_.hops(route); ++hop) {
+      links[hops[hop].link] += gone * hops[hop].weight;
+    }
   });
 }
 

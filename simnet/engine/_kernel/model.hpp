@@ -48,7 +48,7 @@ class Model {
   Model(std::vector<double> capacity, size_t links, size_t ranks, Outside outside);
 
   // `draws`: its delay and rounds are asked for message by message.
-  uint32_t add_connection(const int64_t* links, size_t hops, double delay, bool draws);
+  uint32_t add_connection(const Hops& route, double delay, bool draws);
   size_t num_connections() const { return connections_.size(); }
   size_t num_ranks() const { return reducers_.size(); }
   size_t num_links() const { return num_links_; }
