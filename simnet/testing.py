@@ -15,7 +15,7 @@ import numpy as np
 
 from simnet.collectives import Flows, Schedule, flows
 from simnet.engine import Departure, Job, NetworkModel
-from simnet.engine.job import compile_flows
+from simnet.engine.program import compile_flows
 from simnet.network import Network
 from simnet.transport import Ideal, Transport
 

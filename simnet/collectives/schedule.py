@@ -134,7 +134,7 @@ class Schedule:
 
     def transfers(self, *, chunks: bool = True) -> Transfers:
         """Return all transfers at once; memory grows with their number."""
-        return _join_blocks(list(self.blocks(chunks=chunks)))
+        return from_blocks(list(self.blocks(chunks=chunks)))
 
     def verify(self) -> None:
         """Prove symbolically that this schedule implements its collective.
@@ -195,7 +195,8 @@ def from_transfers(
     )
 
 
-def _join_blocks(blocks: list[Transfers]) -> Transfers:
+def from_blocks(blocks: list[Transfers]) -> Transfers:
+    """Join consecutive blocks of a schedule, of which the first begins it."""
     if len(blocks) == 1:
         return blocks[0]
 

@@ -12,10 +12,12 @@ from simnet.engine.fabric import (
     Operation,
     RunsAhead,
 )
-from simnet.engine.job import Job, Program
+from simnet.engine.job import Job
 from simnet.engine.kernel import KernelModel
 from simnet.engine.models import kernel, make_model
+from simnet.engine.program import Program
 from simnet.engine.reference import FluidModel
+from simnet.engine.timeline import Tier, Timeline
 
 __all__ = [
     "OVER",
@@ -31,6 +33,8 @@ __all__ = [
     "Operation",
     "Program",
     "RunsAhead",
+    "Tier",
+    "Timeline",
     "kernel",
     "make_model",
 ]

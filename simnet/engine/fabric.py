@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from simnet.collectives import Collective, Flows, Plan, flows, plan
 from simnet.engine.clock import LAST, Clock
-from simnet.engine.job import Job, Program, compile_flows, compile_schedule
+from simnet.engine.job import Job
+from simnet.engine.program import Program, compile_flows, compile_schedule
 from simnet.network import Network
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from simnet.arrays import frozen
 from simnet.engine.connection import Connection
 from simnet.engine.fabric import Departure
-from simnet.engine.job import FloatArray, IntArray, Job, Program
+from simnet.engine.job import Job
+from simnet.engine.program import FloatArray, IntArray, Program
 from simnet.network import Network
 from simnet.transport import Ideal, Retransmit, Round, Transport
 

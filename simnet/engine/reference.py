@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from simnet.engine.connection import Connection
 from simnet.engine.fabric import Departure, Observer
 from simnet.engine.flow_table import FlowTable
-from simnet.engine.job import Job, ListedJob, Program
+from simnet.engine.job import Job, ListedJob
+from simnet.engine.program import Program
 from simnet.network import Network
 from simnet.transport import Round, Transport
 

@@ -19,7 +19,7 @@ import topologies
 from simnet import collectives
 from simnet.collectives import Collective
 from simnet.engine import Clock, Fabric, KernelModel, make_model
-from simnet.engine.job import compile_flows, compile_schedule
+from simnet.engine.program import compile_flows, compile_schedule
 from simnet.transport import Ideal
 
 BYTES_A_TRANSFER = 40
