@@ -1,4 +1,5 @@
 // `Model` as a Python object.
+#include <cmath>
 #include <memory>
 
 #include "outside.hpp"
@@ -12,6 +13,8 @@ struct ModelObject {
   Model* model;
   PyObject* draw;
   PyObject* rank;
+  bool busy;    // in the middle of an advance, which may ask Python
+  bool failed;  // left there by an exception
 };
 
 int model_traverse(PyObject* self, visitproc visit, void* arg) {
@@ -36,25 +39,42 @@ void model_dealloc(PyObject* self) {
   free_object(self);
 }
 
+// The model at rest.
 Model& model_of(PyObject* self) {
-  Model* model = reinterpret_cast<ModelObject*>(self)->model;
-  if (!model) throw std::invalid_argument("the model was not initialised");
-  return *model;
+  const ModelObject& object = *reinterpret_cast<ModelObject*>(self);
+  if (!object.draw) throw std::runtime_error("the model is being collected");
+  if (object.busy) throw std::runtime_error("the model was called by its own draw() or rank()");
+  return *object.model;
 }
+
+// For as long as a model is not at rest; fails it where `done` is not reached.
+class Advancing {
+ public:
+  explicit Advancing(PyObject* self) : object_(*reinterpret_cast<ModelObject*>(self)) {
+    if (object_.failed) throw std::runtime_error("the model failed in an earlier advance");
+    object_.busy = object_.failed = true;
+  }
+  ~Advancing() { object_.busy = false; }
+  Advancing(const Advancing&) = delete;
+  Advancing& operator=(const Advancing&) = delete;
+  void done() { object_.failed = false; }
+
+ private:
+  ModelObject& object_;
+};
 
 // Model(capacity, num_links, num_ranks, draw, rank)
 PyObject* model_new(PyTypeObject* type, PyObject* args, PyObject*) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-    PyObject *capacity, *draw, *rank;
-    long long num_links, num_ranks;
-    if (!PyArg_ParseTuple(args, "OLLOO", &capacity, &num_links, &num_ranks, &draw, &rank)) {
+    PyObject *capacity, *num_links, *num_ranks, *draw, *rank;
+    if (!PyArg_ParseTuple(args, "OOOOO", &capacity, &num_links, &num_ranks, &draw, &rank)) {
       throw PythonError();
     }
-    if (num_links < 0 || num_ranks < 0) throw std::invalid_argument("a negative count");
     const Array<double> capacity_of(capacity, "capacity");
     auto model = std::make_unique<Model>(
         std::vector<double>(capacity_of.data(), capacity_of.data() + capacity_of.size()),
-        static_cast<size_t>(num_links), static_cast<size_t>(num_ranks), ask_python(draw, rank));
+        to_index(num_links, "num_links"), to_index(num_ranks, "num_ranks"),
+        ask_python(draw, rank));
     PyObject* self = allocate(type);
     ModelObject* object = reinterpret_cast<ModelObject*>(self);
     object->model = model.release();
@@ -117,7 +137,7 @@ PyObject* post(PyObject* self, PyObject* const* args, Py_ssize_t count) {
         throw std::invalid_argument("the program has ranks of another model");
       }
     }
-    return checked(PyLong_FromUnsignedLong(model.post(program, to_double(args[1]))));
+    return checked(PyLong_FromUnsignedLong(model.post(program, to_double(args[1], "time"))));
   });
 }
 
@@ -125,7 +145,7 @@ PyObject* arrive(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
     expect_args(count, 3);
     model_of(self).arrive(to_index(args[0], "job"), to_index(args[1], "place"),
-                          to_double(args[2]));
+                          to_double(args[2], "time"));
     return none();
   });
 }
@@ -140,8 +160,15 @@ PyObject* next_time(PyObject* self, PyObject*) {
 PyObject* advance(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
     expect_args(count, 2);
+    const double time = to_double(args[0], "time"), horizon = to_double(args[1], "horizon");
     Model& model = model_of(self);
-    const auto& departures = model.advance(to_double(args[0]), to_double(args[1]));
+    if (!(std::isfinite(time) && time >= model.now())) {
+      throw std::invalid_argument("an instant that has passed or is no time: " +
+                                  std::to_string(time));
+    }
+    Advancing advancing(self);
+    const auto& departures = model.advance(time, horizon);
+    advancing.done();
     const Ref list(checked(PyList_New(static_cast<Py_ssize_t>(2 * departures.size()))));
     for (size_t i = 0; i < departures.size(); ++i) {
       const Py_ssize_t at = static_cast<Py_ssize_t>(2 * i);
@@ -159,7 +186,7 @@ PyObject* carried(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     Model& model = model_of(self);
     Array<int64_t> links(args[1], "links", true);
     links.expect(model.num_links(), "links");
-    model.carried(to_double(args[0]), links.writable());
+    model.carried(to_double(args[0], "time"), links.writable());
     return none();
   });
 }

@@ -3,25 +3,42 @@
 namespace simnet {
 namespace {
 
+constexpr int64_t MOST_BYTES = int64_t{1} << 62;
+
+// (first, second) of a tuple; what else it may be is named.
+template <class First, class Second>
+void unpack(PyObject* pair, const char* format, const char* name, First* first, Second* second) {
+  if (!PyTuple_Check(pair)) throw std::invalid_argument(std::string(name) + " is no tuple");
+  if (!PyArg_ParseTuple(pair, format, first, second)) refuse_number(name);
+}
+
+Round to_round(PyObject* pair) {
+  Round round{};
+  long long size = 0;
+  unpack(pair, "dL", "a round", &round.wait, &size);
+  if (!(round.wait >= 0.0 && round.wait < INF) || size < 0) {
+    throw std::invalid_argument("a round waits " + std::to_string(round.wait) + " s and sends " +
+                                std::to_string(size) + " bytes");
+  }
+  round.size = size;
+  return round;
+}
+
 double ask_draw(PyObject* draw, uint32_t connection, int64_t size, std::vector<Round>& rounds) {
   const Ref answer(checked(
       PyObject_CallFunction(draw, "IL", connection, static_cast<long long>(size))));
   double delay = 0.0;
   PyObject* listed = nullptr;
-  if (!PyArg_ParseTuple(answer.get(), "dO", &delay, &listed)) throw PythonError();
+  unpack(answer.get(), "dO", "what draw() returned", &delay, &listed);
   if (!(delay >= 0.0 && delay < INF)) throw std::invalid_argument("drawn delay is no time");
   const Py_ssize_t count = PySequence_Size(listed);
   if (count < 0) throw PythonError();
+  int64_t left = MOST_BYTES;
   for (Py_ssize_t i = 0; i < count; ++i) {
     const Ref item(checked(PySequence_GetItem(listed, i)));
-    const Ref wait(checked(PySequence_GetItem(item.get(), 0)));
-    const Ref bytes(checked(PySequence_GetItem(item.get(), 1)));
-    const long long size_of = PyLong_AsLongLong(bytes.get());
-    if (size_of == -1 && PyErr_Occurred()) throw PythonError();
-    rounds.push_back({to_double(wait.get()), size_of});
-    if (size_of < 0 || !(rounds.back().wait >= 0.0)) {
-      throw std::invalid_argument("a round waits or sends less than nothing");
-    }
+    rounds.push_back(to_round(item.get()));
+    if (rounds.back().size > left) throw std::invalid_argument("a message of over 2^62 bytes");
+    left -= rounds.back().size;
   }
   if (rounds.empty()) throw std::invalid_argument("a message without rounds");
   return delay;

@@ -17,8 +17,8 @@ void program_dealloc(PyObject* self) {
 PyObject* program_new(PyTypeObject* type, PyObject* args, PyObject*) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
     PyObject *ranks, *src, *dst, *connection, *size, *reduces, *offsets, *deps, *release;
-    long long in_flight, network_ranks, connections;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOLLL", &ranks, &src, &dst, &connection, &size, &reduces,
+    PyObject *in_flight, *network_ranks, *connections;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOOO", &ranks, &src, &dst, &connection, &size, &reduces,
                           &offsets, &deps, &release, &in_flight, &network_ranks, &connections)) {
       throw PythonError();
     }
@@ -37,7 +37,6 @@ PyObject* program_new(PyTypeObject* type, PyObject* args, PyObject*) {
       release_of = std::make_unique<Array<double>>(release, "release");
       release_of->expect(total, "release");
     }
-    if (network_ranks < 0 || connections < 0) throw std::invalid_argument("a negative count");
     ProgramColumns columns{total,
                            ranks_of.size(),
                            deps_of.size(),
@@ -50,9 +49,10 @@ PyObject* program_new(PyTypeObject* type, PyObject* args, PyObject*) {
                            offsets_of.data(),
                            deps_of.data(),
                            release_of ? release_of->data() : nullptr,
-                           in_flight};
-    auto program = std::make_shared<const Program>(make_program(
-        columns, static_cast<size_t>(network_ranks), static_cast<size_t>(connections)));
+                           to_index(in_flight, "in_flight")};
+    auto program = std::make_shared<const Program>(
+        make_program(columns, to_index(network_ranks, "network_ranks"),
+                     to_index(connections, "connections")));
     PyObject* self = allocate(type);
     reinterpret_cast<ProgramObject*>(self)->program =
         new std::shared_ptr<const Program>(std::move(program));

@@ -53,16 +53,31 @@ class Ref {
   PyObject* object_;
 };
 
-inline double to_double(PyObject* object) {
+// Leave a failed conversion: a number that is too large is a wrong value like any other.
+[[noreturn]] inline void refuse_number(const char* name) {
+  if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+    PyErr_Clear();
+    throw std::invalid_argument(std::string(name) + " is out of range");
+  }
+  throw PythonError();
+}
+
+inline double to_double(PyObject* object, const char* name) {
   const double value = PyFloat_AsDouble(object);
-  if (value == -1.0 && PyErr_Occurred()) throw PythonError();
+  if (value == -1.0 && PyErr_Occurred()) refuse_number(name);
   return value;
 }
 
-inline uint32_t to_index(PyObject* object, const char* name) {
+inline int64_t to_int64(PyObject* object, const char* name) {
   const long long value = PyLong_AsLongLong(object);
-  if (value == -1 && PyErr_Occurred()) throw PythonError();
-  if (value < 0 || value >= static_cast<long long>(NONE)) {
+  if (value == -1 && PyErr_Occurred()) refuse_number(name);
+  return value;
+}
+
+// A number of things that are counted in 32 bits.
+inline uint32_t to_index(PyObject* object, const char* name) {
+  const int64_t value = to_int64(object, name);
+  if (value < 0 || value >= static_cast<int64_t>(NONE)) {
     throw std::invalid_argument(std::string(name) + " is " + std::to_string(value));
   }
   return static_cast<uint32_t>(value);
