@@ -14,7 +14,8 @@ from simnet.conditions import Profile
 from simnet.conditions import profile as find_profile
 from simnet.graph_check import check_connected, read_graph
 from simnet.links import CABLE, EGRESS, INGRESS, Links, child_sequence, fill_open, make_links
-from simnet.routing import Hops, Router, mix, read_path
+from simnet.routing import Hops, Router, read_path
+from simnet.searches import Cables, mix, mixed
 from simnet.seeds import checked_seed
 
 __all__ = ["CABLE", "EGRESS", "INGRESS", "Links", "Network"]
@@ -119,16 +120,16 @@ class Network:
         self.dims = _dims(graph)
         self._ranks = {self.nodes[host]: rank for rank, host in enumerate(self.hosts)}
         self._keys, self._directed = data.keys, data.directed
-        self._around = _cards_around(self.links)
-        cables = int((self.links.kind == CABLE).sum())
-        self._router = Router(
+        count = int((self.links.kind == CABLE).sum())
+        cables = Cables(
             len(self.nodes),
-            self.links.source[:cables],
-            self.links.target[:cables],
-            self.links.latency[:cables],
+            self.links.source[:count],
+            self.links.target[:count],
+            self.links.latency[:count],
             np.ones(len(self.nodes), dtype=np.bool_) if forward else data.is_switch,
-            ecmp,
         )
+        self._around = _cards_around(self.links, cables)
+        self._router = Router(cables, ecmp)
         self._forward = forward
         self._route_key = int(child_sequence(self.seed, "routes").generate_state(1, np.uint64)[0])
         self._routes: dict[tuple[int, int, int], LinkIndices] = {}
@@ -213,9 +214,75 @@ class Network:
         self._routes[int(src), int(dst), int(channel)] = found
         return found
 
+    def routes_of(
+        self, src: LinkIndices, dst: LinkIndices, channel: LinkIndices
+    ) -> tuple[LinkIndices, LinkIndices]:
+        """The routes of many (source, destination, channel), each the one that `route` gives.
+
+        Parameters
+        ----------
+        src, dst, channel : (n,) array of int
+            Ranks and channel numbers.
+
+        Returns
+        -------
+        offsets : (n + 1,) array of int
+        links : array of int
+            Route i is ``links[offsets[i]:offsets[i + 1]]``; empty from a rank to itself.
+
+        Raises
+        ------
+        ValueError
+            If a rank does not exist, a channel is negative or there is no route.
+        """
+        columns = [np.asarray(column, dtype=np.int64) for column in (src, dst, channel)]
+        apart = np.flatnonzero(columns[0] != columns[1])
+        found = None if self._paths else self._routes_of(*(each[apart] for each in columns))
+        if found is None:  # routes of the user's own, or something to complain of
+            rows = zip(*(column.tolist() for column in columns), strict=True)
+            routes = [self.route(*row) for row in rows]
+            lengths = np.array([len(route) for route in routes], dtype=np.int64)
+            links = np.concatenate([np.empty(0, dtype=np.int64), *routes])
+            return np.concatenate([[0], np.cumsum(lengths)]), links
+        lengths = np.zeros(len(columns[0]), dtype=np.int64)
+        lengths[apart] = np.diff(found[0])
+        return np.concatenate([[0], np.cumsum(lengths)]), found[1]
+
+    def _routes_of(
+        self, src: LinkIndices, dst: LinkIndices, channel: LinkIndices
+    ) -> tuple[LinkIndices, LinkIndices] | None:
+        """Routes between different ranks; None where there is none or a number is wrong."""
+        for column, count in ((src, self.num_ranks), (dst, self.num_ranks), (channel, None)):
+            if len(column) and (column.min() < 0 or (count and column.max() >= count)):
+                return None
+        start, end = self.hosts[src], self.hosts[dst]
+        key = np.full(len(src), self._route_key, dtype=np.uint64)
+        for part in (start, end, channel):
+            key = mixed(key ^ part.astype(np.uint64))
+        found = self._router.routes(start, end, key)
+        if found is None or self._around is None:
+            return found
+        offsets, cables = found
+        links = self._around[cables]
+        there = links >= 0
+        counts = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+        return counts[offsets], links[there]
+
     def route_latency(self, src: int, dst: int, channel: int = 0) -> float:
         """Seconds one way along `route`."""
-        return float(self.links.latency[self.route(src, dst, channel)].sum())
+        return sum(self.links.latency[self.route(src, dst, channel)].tolist())
+
+    def latencies_of(self, offsets: LinkIndices, links: LinkIndices) -> NDArray[np.float64]:
+        """Seconds one way along each of many routes, as `routes_of` gives them; (n,)."""
+        total = np.zeros(len(offsets) - 1)
+        left = np.flatnonzero(np.diff(offsets))
+        at = offsets[left]
+        while len(left):  # link after link, as `route_latency` adds up
+            total[left] += self.links.latency[links[at]]
+            at = at + 1
+            more = at < offsets[left + 1]
+            left, at = left[more], at[more]
+        return total
 
     def route_loss(self, src: int, dst: int, channel: int = 0) -> float:
         """The probability that a packet is lost along `route`: 1 − Π(1 − p)."""
@@ -231,18 +298,19 @@ class Network:
             key = mix(key ^ part)
         hops = self._paths.get((start, end))
         if hops is not None:
-            return self._with_cards(self._router.along(hops, key))
+            return self._with_cards(np.array(self._router.along(hops, key), dtype=np.int64))
         cables = self._router.route(start, end, key)
         if cables is None:
             why = "" if self._forward else "; hosts do not forward (forward=False)"
             raise ValueError(f"no route from {self.nodes[start]!r} to {self.nodes[end]!r}{why}")
-        return self._with_cards(cables)
+        return self._with_cards(np.array(cables, dtype=np.int64))
 
-    def _with_cards(self, cables: list[int]) -> LinkIndices:
-        links: list[int] = []
-        for cable in cables:
-            links += self._around.get(cable) or (cable,)
-        return frozen(np.array(links, dtype=np.int64))
+    def _with_cards(self, cables: LinkIndices) -> LinkIndices:
+        """The links of one route over cables: each with the cards at its ends."""
+        if self._around is None:
+            return frozen(cables)
+        links = self._around[cables].ravel()
+        return frozen(links[links >= 0])
 
     def _check_paths(self, routes: object) -> dict[tuple[int, int], Hops]:
         """Turn paths of nodes into the cables that each hop may take (several in parallel)."""
@@ -256,20 +324,19 @@ class Network:
         return dict(paths)
 
 
-def _cards_around(links: Links) -> dict[int, tuple[int, ...]]:
-    """Of the cables that end at a network card: the cable with its egress and ingress."""
-    cards: dict[tuple[int, int], int] = {
-        (int(links.source[card]), int(links.kind[card])): int(card)
-        for card in np.flatnonzero(links.kind != CABLE)
-    }
-    around = {}
-    if cards:
-        for cable in np.flatnonzero(links.kind == CABLE).tolist():
-            egress = cards.get((int(links.source[cable]), EGRESS))
-            ingress = cards.get((int(links.target[cable]), INGRESS))
-            entries = (egress, cable, ingress)
-            around[cable] = tuple(link for link in entries if link is not None)
-    return around
+def _cards_around(links: Links, cables: Cables) -> LinkIndices | None:
+    """Each cable with the egress before it and the ingress behind it, shape (cables, 3).
+
+    -1 where there is no card; None where there is none at all.
+    """
+    count = len(cables.source)
+    if count == len(links):
+        return None
+    card = np.full((3, cables.num_nodes), -1)
+    cards = np.arange(count, len(links))
+    card[links.kind[cards], links.source[cards]] = cards
+    before, behind = card[EGRESS][cables.source], card[INGRESS][cables.target]
+    return np.stack([before, np.arange(count), behind], axis=1)
 
 
 def _is_whole(value: object) -> bool:

@@ -1,51 +1,37 @@
 """Routes over directed links: fewest hops, then least latency, ties by a seeded hash.
 
-Searches run backwards from a destination over arrays, level by level, and no further than the
-sources asked for: a neighbour costs one level, and what was searched serves later sources.
+A destination that only one cable leads to shares its search with all that hang on the same node
+by cables of the same latency; a source with one cable out needs none of its own.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LATENCY_TOLERANCE", "Hops", "Router", "mix", "read_path"]
+from simnet.searches import LATENCY_TOLERANCE, Cables, Ints, Search, Words, mix, mixed
 
-LATENCY_TOLERANCE = 1e-9  # relative; paths closer in latency than this are tied
-_KEPT_BYTES = 1 << 27  # memory of the searches kept, about
-_WORD = (1 << 64) - 1
+__all__ = ["Hops", "Router", "read_path"]
 
-_Ints = NDArray[np.int64]
+_KEPT_BYTES = 1 << 27  # memory of the searches kept, and of those made at once, about
+
 Hops = list[list[int]]
 """The cables that each hop of a path may take."""
 
 
-def mix(value: int) -> int:
-    """Scramble a 64-bit number, alike in every process.
+class _Roots(NamedTuple):
+    """Where the searches of all destinations begin."""
 
-    Parameters
-    ----------
-    value : int
-        Taken modulo 2**64.
-
-    Returns
-    -------
-    int
-        In [0, 2**64).
-
-    Notes
-    -----
-    One step of splitmix64: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
-    Generators", OOPSLA 2014, https://doi.org/10.1145/2660193.2660195.
-    """
-    z = (value + 0x9E3779B97F4A7C15) & _WORD
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _WORD
-    return z ^ (z >> 31)
+    of: Ints  # the root's number, of each node as a destination
+    node: Ints
+    latency: NDArray[np.float64]  # seconds from the root to its destinations
+    forwarding: NDArray[np.bool_]
 
 
 class Router:
@@ -53,147 +39,199 @@ class Router:
 
     Parameters
     ----------
-    num_nodes : int
-        Nodes are 0 ... num_nodes - 1.
-    source, target : ndarray of int, shape (num_links,)
-        Ends of the directed links.
-    latency : ndarray of float, shape (num_links,)
-        Seconds.
-    forwards : ndarray of bool, shape (num_nodes,)
-        Whether a route may pass through the node.
+    cables : Cables
+        What routes go over.
     ecmp : bool
         False takes the lowest link index among equals.
     """
 
-    def __init__(
-        self,
-        num_nodes: int,
-        source: _Ints,
-        target: _Ints,
-        latency: NDArray[np.float64],
-        forwards: NDArray[np.bool_],
-        ecmp: bool,
-    ) -> None:
-        self.num_nodes = num_nodes
-        self.source = source
-        self.target = target
-        self.latency = latency
-        self.forwards = forwards
+    def __init__(self, cables: Cables, ecmp: bool) -> None:
+        self.cables = cables
         self._ecmp = ecmp
-        self._targets: list[int] = target.tolist()  # single look-ups are faster in a list
-        by_target = np.argsort(target, kind="stable")
-        self._incoming_source = source[by_target]
-        self._incoming_code = source[by_target] * len(source) + by_target
-        self._degree = np.bincount(target, minlength=num_nodes)
-        self._begin = np.cumsum(self._degree) - self._degree
-        self._pairs: dict[tuple[int, int], list[int]] | None = None
-        self._searches: OrderedDict[int, _Search] = OrderedDict()
-        self._most = max(1, _KEPT_BYTES // (20 * num_nodes + 8 * len(source)))
+        # Single look-ups are faster in lists.
+        self._sources: list[int] = cables.source.tolist()
+        self._targets: list[int] = cables.target.tolist()
+        self._only_in = _only(cables.target, cables.num_nodes)
+        self._only_out = _only(cables.source, cables.num_nodes)
+        self._searches: OrderedDict[int, Search] = OrderedDict()
+        search_bytes = 21 * cables.num_nodes + 8 * len(cables.source)
+        self._most = max(1, _KEPT_BYTES // search_bytes)
 
     def route(self, source: int, destination: int, key: int) -> list[int] | None:
         """The links from one node to another, or None; the key decides among equals."""
-        search = self._searches.get(destination)
-        if search is None:
-            search = self._searches[destination] = _Search(self, destination)
-            if len(self._searches) > self._most:
-                self._searches.popitem(last=False)
-        self._searches.move_to_end(destination)
-        if not search.reach(source):
+        last = int(self._only_in[destination])
+        root = self._sources[last] if last >= 0 else destination
+        links: list[int] = []
+        if source != root:
+            search = self._search(int(self._roots.of[destination]))
+            if not search.reach(np.array([source])).all():
+                return None
+            while source != root:
+                links.append(self._choose(search.links_from(source), key, source))
+                source = self._targets[links[-1]]
+        return [*links, last] if last >= 0 else links
+
+    def routes(self, source: Ints, destination: Ints, key: Words) -> tuple[Ints, Ints] | None:
+        """The routes of many pairs of different nodes: those that `route` gives, to the bit.
+
+        Parameters
+        ----------
+        source, destination : (n,) array of int
+            Nodes.
+        key : (n,) array of uint64
+            Decides among equals.
+
+        Returns
+        -------
+        tuple of arrays, or None
+            Route i is ``links[offsets[i]:offsets[i + 1]]``; None if any pair has none.
+        """
+        cables = self.cables
+        last = self._only_in[destination]
+        root = np.where(last >= 0, cables.source[last], destination)
+        through = (root == destination) | cables.forwards[root]
+        first = np.where(source != root, self._only_out[source], -1)
+        onward = cables.target[first]
+        first[(onward != destination) & ~cables.forwards[onward]] = -1
+        node = np.where(first >= 0, onward, source)
+        middle = np.where((node != root) & through, self._single(node, root), -1)
+        far = np.flatnonzero((node != root) & (middle < 0))
+        found = self._walk(node[far], destination[far], root[far], key[far])
+        if found is None:
             return None
-        links = []
-        while source != destination:
-            equals = search.next_links(source)
-            links.append(self._choose(equals, key, source))
-            source = self._targets[links[-1]]
-        return links
+        owners, hops, links = found
+        before, some = (first >= 0).astype(np.int64), (middle >= 0).astype(np.int64)
+        length = before + some + (last >= 0)
+        length[far] += np.bincount(owners, minlength=len(far))
+        offsets = np.concatenate([[0], np.cumsum(length)])
+        flat = np.empty(offsets[-1], dtype=np.int64)
+        begin = offsets[:-1]
+        flat[begin[first >= 0]] = first[first >= 0]
+        flat[(begin + before)[middle >= 0]] = middle[middle >= 0]
+        flat[(begin + before)[far][owners] + hops] = links
+        flat[(offsets[1:] - 1)[last >= 0]] = last[last >= 0]
+        return offsets, flat
 
     def along(self, hops: Hops, key: int) -> list[int]:
         """The links of a path of one's own, parallel ones chosen as among equal routes."""
-        return [self._choose(equals, key, int(self.source[equals[0]])) for equals in hops]
+        return [self._choose(equals, key, self._sources[equals[0]]) for equals in hops]
 
     def between(self, source: int, target: int) -> list[int]:
         """The cables of least latency from one node directly to another."""
-        if self._pairs is None:
-            self._pairs = {}
-            for link, ends in enumerate(zip(self.source.tolist(), self._targets, strict=True)):
-                self._pairs.setdefault(ends, []).append(link)
         links = self._pairs.get((source, target), [])
-        most = (1 + LATENCY_TOLERANCE) * min((self.latency[i] for i in links), default=0.0)
-        return [link for link in links if self.latency[link] <= most]
+        latency = self.cables.latency
+        most = (1 + LATENCY_TOLERANCE) * min((latency[i] for i in links), default=0.0)
+        return [link for link in links if latency[link] <= most]
 
-    def unvisited_into(self, nodes: _Ints, hops: NDArray[np.int32]) -> _Ints:
-        """Links into the nodes from those without hops yet, by source and then link."""
-        degree = self._degree[nodes]
-        shift = self._begin[nodes] - (np.cumsum(degree) - degree)
-        slots = np.repeat(shift, degree)
-        slots += np.arange(len(slots))
-        codes = self._incoming_code[slots[hops[self._incoming_source[slots]] < 0]]
-        codes.sort()
-        links: _Ints = codes % max(1, len(self.source))
-        return links
+    @cached_property
+    def _pairs(self) -> dict[tuple[int, int], list[int]]:
+        pairs: dict[tuple[int, int], list[int]] = {}
+        for link, ends in enumerate(zip(self._sources, self._targets, strict=True)):
+            pairs.setdefault(ends, []).append(link)
+        return pairs
 
-    def _choose(self, equals: Sequence[int] | _Ints, key: int, node: int) -> int:
+    @cached_property
+    def _roots(self) -> _Roots:
+        cables, last = self.cables, self._only_in
+        every = np.arange(cables.num_nodes)
+        node = np.where(last >= 0, cables.source[last], every)
+        latency = np.where(last >= 0, cables.latency[last], 0.0)
+        forwarding = (last < 0) | cables.forwards[node]
+        order = np.lexsort((forwarding, latency, node))
+        new = np.ones(len(order), dtype=np.bool_)
+        for column in (node, latency, forwarding):
+            new[1:] &= column[order][1:] == column[order][:-1]
+        new[1:] = ~new[1:]
+        of = np.empty_like(every)
+        of[order] = np.cumsum(new) - 1
+        begins = order[new]
+        return _Roots(of, node[begins], latency[begins], forwarding[begins])
+
+    @cached_property
+    def _singles(self) -> tuple[Ints, Ints]:
+        """Codes of the pairs of nodes that exactly one cable joins, ascending, and the cables."""
+        codes = self.cables.source * self.cables.num_nodes + self.cables.target
+        order = np.argsort(codes, kind="stable")
+        codes = codes[order]
+        alone = np.ones(len(codes), dtype=np.bool_)
+        alone[1:] &= codes[1:] != codes[:-1]
+        alone[:-1] &= codes[1:] != codes[:-1]
+        return codes[alone], order[alone]
+
+    def _single(self, source: Ints, target: Ints) -> Ints:
+        """The one cable between each two nodes; -1 where there is none or a choice."""
+        codes, links = self._singles
+        if not len(codes):
+            return np.full(len(source), -1)
+        asked = source * self.cables.num_nodes + target
+        place = np.minimum(np.searchsorted(codes, asked), len(codes) - 1)
+        return np.where(codes[place] == asked, links[place], -1)
+
+    def _search(self, number: int) -> Search:
+        """The search of one root, kept for a while."""
+        search = self._searches.get(number)
+        if search is None:
+            search = self._searches[number] = self._begin(np.array([number]))
+            if len(self._searches) > self._most:
+                self._searches.popitem(last=False)
+        self._searches.move_to_end(number)
+        return search
+
+    def _begin(self, numbers: Ints) -> Search:
+        _, node, latency, forwarding = self._roots
+        return Search(self.cables, node[numbers], latency[numbers], forwarding[numbers])
+
+    def _walk(
+        self, source: Ints, destination: Ints, root: Ints, key: Words
+    ) -> tuple[Ints, Ints, Ints] | None:
+        """Links from sources to the roots of destinations: of which pair, which hop, the link."""
+        numbers, of = np.unique(self._roots.of[destination], return_inverse=True)
+        none = np.empty(0, dtype=np.int64)
+        found = [(none, none, none)]
+        for begin in range(0, len(numbers), self._most):
+            some = np.flatnonzero((of >= begin) & (of < begin + self._most))
+            search = self._begin(numbers[begin : begin + self._most])
+            shift = (of[some] - begin) * self.cables.num_nodes
+            state, end = shift + source[some], shift + root[some]
+            if not search.reach(state).all():
+                return None
+            found += [
+                (some[active], np.full(len(active), hop), links)
+                for hop, (active, links) in enumerate(self._hops(search, state, end, key[some]))
+            ]
+        owners, hops, links = (np.concatenate(column) for column in zip(*found, strict=True))
+        return owners, hops, links
+
+    def _hops(
+        self, search: Search, state: Ints, end: Ints, key: Words
+    ) -> Iterator[tuple[Ints, Ints]]:
+        """Yield hop by hop which pairs are still under way, and the link that each takes."""
+        active = np.flatnonzero(state != end)
+        while len(active):
+            here = state[active]
+            equals, first, count = search.next_links(here)
+            many = np.flatnonzero(count > 1)
+            if self._ecmp and len(many):
+                node = (here[many] % self.cables.num_nodes).astype(np.uint64)
+                turn = mixed(key[active[many]] ^ node) % count[many].astype(np.uint64)
+                first[many] += turn.astype(np.int64)
+            link = equals[first]
+            yield active, link
+            state[active] += self.cables.target[link] - self.cables.source[link]
+            active = active[state[active] != end[active]]
+
+    def _choose(self, equals: Sequence[int] | Ints, key: int, node: int) -> int:
         if not self._ecmp or len(equals) == 1:
             return int(equals[0])
         return int(equals[mix(key ^ node) % len(equals)])
 
 
-class _Search:
-    """Best routes towards one destination, grown level by level."""
-
-    def __init__(self, router: Router, destination: int) -> None:
-        self._router = router
-        self._hops = np.full(router.num_nodes, -1, dtype=np.int32)
-        self._latency = np.zeros(router.num_nodes)
-        self._first = np.zeros(router.num_nodes, dtype=np.int32)
-        self._count = np.zeros(router.num_nodes, dtype=np.int32)
-        self._links: list[_Ints] = []  # of every level, on best routes, by source
-        self._level = 0
-        self._hops[destination] = 0
-        self._frontier = np.array([destination])
-
-    def reach(self, source: int) -> bool:
-        """Grow until the source is reached; False if it cannot be."""
-        while self._hops[source] < 0:
-            if not len(self._frontier):
-                return False
-            self._grow()
-        return True
-
-    def next_links(self, node: int) -> _Ints:
-        """The equally good links out of a node, lowest index first."""
-        level: _Ints = self._links[self._hops[node] - 1]
-        first = self._first[node]
-        return level[first : first + self._count[node]]
-
-    def _grow(self) -> None:
-        """Add the next level: nodes one hop further, with the links on their best routes."""
-        router = self._router
-        links = router.unvisited_into(self._frontier, self._hops)
-        self._level += 1
-        if not len(links):
-            self._frontier = links
-            return
-        source = router.source[links]
-        bounds = _run_bounds(source)
-        first, count = bounds[:-1], bounds[1:] - bounds[:-1]
-        level = source[first]
-        latency = self._latency[router.target[links]] + router.latency[links]
-        least = np.minimum.reduceat(latency, first)
-        best = latency <= np.repeat(least * (1 + LATENCY_TOLERANCE), count)
-        if not best.all():
-            links, count = links[best], np.add.reduceat(best, first, dtype=np.int64)
-            first = np.cumsum(count) - count
-        self._hops[level] = self._level
-        self._latency[level], self._first[level], self._count[level] = least, first, count
-        self._links.append(links)
-        self._frontier = level[router.forwards[level]]
-
-
-def _run_bounds(values: _Ints) -> _Ints:
-    """Where each run of equal values starts, and the end of the last."""
-    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
-    return np.concatenate([[0], changes, [len(values)]])
+def _only(ends: Ints, num_nodes: int) -> Ints:
+    """The one link at each node, by the links' ends; -1 where there is none or several."""
+    only = np.full(num_nodes, -1)
+    only[ends] = np.arange(len(ends))
+    only[np.bincount(ends, minlength=num_nodes) != 1] = -1
+    return only
 
 
 def read_path(
@@ -243,7 +281,7 @@ def read_path(
     if len(set(path)) < len(path):
         raise ValueError(f"{where}: {shown} must visit no node twice")
     for node in path[1:-1]:
-        if not router.forwards[nodes[node]]:
+        if not router.cables.forwards[nodes[node]]:
             raise ValueError(f"{where}: host {node!r} would forward, and forward=False forbids it")
     hops = []
     for u, v in pairwise(path):

@@ -17,6 +17,7 @@ ROOMS = (
     "simnet.conditions",
     "simnet.graph_check",
     "simnet.links",
+    "simnet.searches",
     "simnet.routing",
     "simnet.network",
     "simnet.collectives",

@@ -18,14 +18,13 @@ from simnet.arrays import frozen
 from simnet.engine.connection import Connection
 from simnet.engine.fabric import Departure
 from simnet.engine.job import Job
+from simnet.engine.numbering import Key, Numbering
 from simnet.engine.program import FloatArray, IntArray, Program
 from simnet.network import Network
 from simnet.transport import Ideal, Retransmit, Round, Transport
 
 FEW = 64
 """Transfers below which a loop over them is faster than arrays."""
-TABLE_SHARE, TABLE_FLOOR = 4, 1 << 16
-"""Entries of a table of connections, for each transfer and besides, that are worth no sorting."""
 
 
 def load_core() -> Any:
@@ -61,11 +60,9 @@ class KernelModel:
         self._core = core.Model(capacity, net.num_links, net.num_ranks, self._draw, self._rank)
         self._jobs: list[KernelJob] = []
         self._programs: dict[Program, Any] = {}
-        self._numbers: dict[tuple[int, int, int], int] = {}
+        self._numbering = Numbering(net.num_ranks)
         self._drawing: dict[int, Connection] = {}
         self._jitter, self._loss = net.links.jitter, net.links.loss
-        self._latency: list[float] = net.links.latency.tolist()
-        self._overhead: list[float] = net.overhead.tolist()
         # These plan one round where nothing is lost; any other transport is asked each time.
         self._plain = type(transport) is Ideal
         self._plain_if_clean = type(transport) in (Ideal, Retransmit)
@@ -136,11 +133,13 @@ class KernelModel:
         carried = np.zeros(self._net.num_links, dtype=np.int64)
         if not len(program):
             return carried
-        distinct, which = _distinct(program.sources, program.destinations, program.channels)
-        sizes = np.zeros(len(distinct), dtype=np.int64)
-        np.add.at(sizes, which, program.sizes)
-        for key, size in zip(distinct, sizes.tolist(), strict=True):
-            carried[self._net.route(*key)] += size
+        columns = program.sources, program.destinations, program.channels
+        apart = np.flatnonzero(columns[0] != columns[1])
+        numbers, first = Numbering(self._net.num_ranks).numbers(*(each[apart] for each in columns))
+        sizes = np.zeros(len(first), dtype=np.int64)
+        np.add.at(sizes, numbers, program.sizes[apart])
+        offsets, links = self._net.routes_of(*(each[apart[first]] for each in columns))
+        np.add.at(carried, links, np.repeat(sizes, np.diff(offsets)))
         return carried
 
     # What the kernel calls
@@ -175,58 +174,49 @@ class KernelModel:
             None if releases is None else _column(releases, np.float64),
             program.in_flight,
             self._net.num_ranks,
-            len(self._numbers),
+            self._numbering.count,
         )
 
     def _connections(self, program: Program) -> IntArray:
         """The connection number of every transfer; −1 for a join."""
-        if len(program) <= FEW:
-            keys = list(zip(program.src, program.dst, program.channel, strict=True))
-            self._add_connections([key for key in dict.fromkeys(keys) if key[0] != key[1]])
-            return np.array([self._numbers.get(key, -1) for key in keys], dtype=np.int64)
         columns = program.sources, program.destinations, program.channels
-        distinct, which = _distinct(*columns)
-        known = [key if key[0] != key[1] else None for key in distinct]
-        self._add_connections([key for key in known if key is not None])
-        numbers = [-1 if key is None else self._numbers[key] for key in known]
-        found: IntArray = np.array(numbers, dtype=np.int64)[which]
-        return found
+        numbers = np.full(len(program), -1)
+        if len(program) <= FEW:
+            new: list[Key] = []
+            for place, key in enumerate(zip(*(each.tolist() for each in columns), strict=True)):
+                if key[0] != key[1]:
+                    numbers[place], is_new = self._numbering.number(key)
+                    new += [key] if is_new else []
+            if new:
+                self._add_connections(*np.array(new, dtype=np.int64).T)
+            return numbers
+        apart = np.flatnonzero(columns[0] != columns[1])
+        if len(apart):
+            columns = tuple(each[apart] for each in columns)
+            numbers[apart], first = self._numbering.numbers(*columns)
+            if len(first):
+                self._add_connections(*(each[first] for each in columns))
+        return numbers
 
-    def _add_connections(self, keys: list[tuple[int, int, int]]) -> None:
-        """Number the connections that have none yet."""
-        new = [key for key in keys if key not in self._numbers]
-        if not new:
-            return
-        routes = [self._net.route(*key) for key in new]
-        delays = np.array(
-            [
-                self._overhead[key[0]] + self._sum_latency(route.tolist())
-                for key, route in zip(new, routes, strict=True)
-            ]
-        )
-        draws = np.array([self._draws(route) for route in routes])
-        lengths = [len(route) for route in routes]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        first = self._core.add_connections(offsets, np.concatenate(routes), delays, draws)
-        for number, (key, drawn) in enumerate(zip(new, draws.tolist(), strict=True), first):
-            self._numbers[key] = number
-            if drawn:
-                self._drawing[number] = Connection(self._net, *key, self._seed)
+    def _add_connections(self, src: IntArray, dst: IntArray, channel: IntArray) -> None:
+        """Tell the kernel of new connections, in the order of their numbers."""
+        offsets, links = self._net.routes_of(src, dst, channel)
+        delays = self._net.overhead[src] + self._net.latencies_of(offsets, links)
+        draws = self._draws(offsets, links)
+        first = self._core.add_connections(offsets, links, delays, draws)
+        for new in np.flatnonzero(draws).tolist():
+            key = int(src[new]), int(dst[new]), int(channel[new])
+            self._drawing[first + new] = Connection(self._net, *key, self._seed)
 
-    def _draws(self, route: NDArray[np.int64]) -> bool:
-        """Whether a message over a route has to ask for its delay and its rounds."""
-        if not self._plain_if_clean or (self._has_jitter and self._jitter[route].any()):
-            return True
-        return not self._plain and self._is_lossy and bool(self._loss[route].any())
-
-    def _sum_latency(self, route: list[int]) -> float:
-        """As `Network.route_latency` adds it up: in order, but for long routes."""
-        if len(route) >= 8:
-            return float(self._net.links.latency[route].sum())
-        total = 0.0
-        for link in route:
-            total += self._latency[link]
-        return total
+    def _draws(self, offsets: IntArray, links: IntArray) -> NDArray[np.bool_]:
+        """Whether a message over each route has to ask for its delay and its rounds."""
+        if not self._plain_if_clean:
+            return np.ones(len(offsets) - 1, dtype=np.bool_)
+        drawn = self._jitter[links] > 0
+        if not self._plain:
+            drawn |= self._loss[links] > 0
+        before = np.concatenate([[0], np.cumsum(drawn)])[offsets]
+        return np.diff(before) > 0
 
 
 class ArrayJob(Job):
@@ -294,31 +284,3 @@ class KernelJob(ArrayJob):
 def _column(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """An array as the kernel takes it."""
     return np.ascontiguousarray(array, dtype=dtype)
-
-
-def _distinct(
-    src: IntArray, dst: IntArray, channel: IntArray
-) -> tuple[list[tuple[int, int, int]], IntArray]:
-    """The different (source, destination, channel), and which of them each entry is."""
-    many = int(max(dst.max(), src.max())) + 1
-    highest = int(channel.max())
-    if highest < 2**62 // (many * many):
-        codes = (channel * many + src) * many + dst
-        if (highest + 1) * many * many <= TABLE_SHARE * len(codes) + TABLE_FLOOR:
-            codes, which = _distinct_by_table(codes, (highest + 1) * many * many)
-        else:
-            codes, which = np.unique(codes, return_inverse=True)
-        src, dst, channel = codes // many % many, codes % many, codes // (many * many)
-    else:
-        rows, which = np.unique(np.stack([src, dst, channel], axis=1), axis=0, return_inverse=True)
-        src, dst, channel = rows.T
-    return list(zip(src.tolist(), dst.tolist(), channel.tolist(), strict=True)), which.ravel()
-
-
-def _distinct_by_table(codes: IntArray, size: int) -> tuple[IntArray, IntArray]:
-    """What `numpy.unique` returns, by a table of all codes below `size`: no sorting."""
-    table = np.zeros(size, dtype=np.int64)
-    table[codes] = 1
-    distinct = np.flatnonzero(table)
-    table[distinct] = np.arange(len(distinct))
-    return distinct, table[codes]

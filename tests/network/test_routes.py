@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import simnet
 import topologies
 from simnet.network import CABLE
-from simnet.routing import LATENCY_TOLERANCE, mix
+from simnet.searches import LATENCY_TOLERANCE, mix
 
 
 def cables(net, route):
@@ -496,3 +496,72 @@ def test_latencies_within_the_tolerance_are_tied(apart, tied):
     net = simnet.Network(graph)
     links = {net.route(0, 1, channel).tolist()[0] for channel in range(40)}
     assert links == ({0, 2} if tied else {2})
+
+
+# many at once
+
+
+def all_at_once(net, channels):
+    """Every (source, destination, channel), in a mixed order, and the routes of all."""
+    rows = [(s, d, c) for s in range(net.num_ranks) for d in range(net.num_ranks) for c in channels]
+    rows = [rows[i] for i in np.random.default_rng(len(rows)).permutation(len(rows))]
+    offsets, links = net.routes_of(*np.array(rows).T)
+    assert len(offsets) == len(rows) + 1
+    assert offsets[0] == 0
+    assert offsets[-1] == len(links)
+    return {row: links[offsets[i] : offsets[i + 1]].tolist() for i, row in enumerate(rows)}
+
+
+@given(any_graphs(), st.integers(0, 2**32), st.booleans(), st.booleans(), st.booleans())
+def test_many_routes_at_once_are_those_of_one_by_one(graph, seed, ecmp, forward, cards):
+    hosts = [node for node, kind in graph.nodes(data="kind") if kind is None]
+    assume(all(nx.has_path(graph, *pair) for pair in itertools.permutations(hosts, 2)))
+    if cards:
+        graph.nodes[hosts[0]]["egress"] = graph.nodes[hosts[-1]]["ingress"] = 1e6
+    net = simnet.Network(graph, seed=seed, ecmp=ecmp, forward=forward)
+    pairs = itertools.permutations(hosts, 2)
+    seen = [
+        nx.restricted_view(graph, () if forward else set(hosts) - {*pair}, ()) for pair in pairs
+    ]
+    pairs = itertools.permutations(hosts, 2)
+    if not all(nx.has_path(each, *pair) for each, pair in zip(seen, pairs, strict=True)):
+        with pytest.raises(ValueError, match=r"^no route from"):
+            all_at_once(net, (0, 1, 5))
+        return
+    routes = all_at_once(net, (0, 1, 5))
+    for row, route in routes.items():
+        assert route == net.route(*row).tolist()
+
+
+@pytest.mark.parametrize("kept", [1, 1 << 27])
+@pytest.mark.parametrize(
+    "graph",
+    [
+        topologies.star(9, bandwidth=1e9, latency=1e-3),
+        topologies.line(6, bandwidth=1e9),
+        topologies.torus((4, 4), bandwidth=1e9, latency=1e-6),
+        topologies.hypercube(4, bandwidth=1e9, latency=1e-6),
+        topologies.fat_tree(4, bandwidth=1e9, latency=1e-6),
+    ],
+    ids=lambda graph: graph.graph["name"],
+)
+def test_many_routes_at_once_on_regular_networks(graph, kept, monkeypatch):
+    monkeypatch.setattr("simnet.routing._KEPT_BYTES", kept)
+    net = simnet.Network(graph, seed=7)
+    for row, route in all_at_once(net, (0, 3)).items():
+        assert route == net.route(*row).tolist()
+
+
+def test_many_routes_at_once_take_ones_own():
+    graph = topologies.ring(5, bandwidth=1e9)
+    net = simnet.Network(graph, routes={(0, 1): (0, 4, 3, 2, 1)})
+    for row, route in all_at_once(net, (0,)).items():
+        assert route == net.route(*row).tolist()
+    assert len(net.route(0, 1)) == 4
+
+
+@pytest.mark.parametrize("row", [(0, 5, 0), (-1, 2, 0), (0, 1, -1)])
+def test_many_routes_at_once_refuse_what_one_does(row):
+    net = simnet.Network(topologies.ring(5, bandwidth=1e9))
+    with pytest.raises(ValueError, match=r"is not (one of|zero or more)"):
+        net.routes_of(*np.array([(0, 1, 0), row]).T)
