@@ -15,7 +15,7 @@ from simnet.conditions import profile as find_profile
 from simnet.graph_check import check_connected, read_graph
 from simnet.links import CABLE, EGRESS, INGRESS, Links, child_sequence, fill_open, make_links
 from simnet.routing import Hops, Router, read_path
-from simnet.searches import Cables, mix, mixed
+from simnet.searches import Cables, Words, mix, mixed
 from simnet.seeds import checked_seed
 
 __all__ = ["CABLE", "EGRESS", "INGRESS", "Links", "Network"]
@@ -256,10 +256,14 @@ class Network:
             if len(column) and (column.min() < 0 or (count and column.max() >= count)):
                 return None
         start, end = self.hosts[src], self.hosts[dst]
-        key = np.full(len(src), self._route_key, dtype=np.uint64)
-        for part in (start, end, channel):
-            key = mixed(key ^ part.astype(np.uint64))
-        found = self._router.routes(start, end, key)
+
+        def keys(some: LinkIndices) -> Words:
+            key = np.full(len(some), self._route_key, dtype=np.uint64)
+            for part in (start, end, channel):
+                key = mixed(key ^ part[some].astype(np.uint64))
+            return key
+
+        found = self._router.routes(start, end, keys)
         if found is None or self._around is None:
             return found
         offsets, cables = found
@@ -270,7 +274,7 @@ class Network:
 
     def route_latency(self, src: int, dst: int, channel: int = 0) -> float:
         """Seconds one way along `route`."""
-        return sum(self.links.latency[self.route(src, dst, channel)].tolist())
+        return float(sum(self.links.latency[self.route(src, dst, channel)].tolist()))
 
     def latencies_of(self, offsets: LinkIndices, links: LinkIndices) -> NDArray[np.float64]:
         """Seconds one way along each of many routes, as `routes_of` gives them; (n,)."""

@@ -7,7 +7,7 @@ by cables of the same latency; a source with one cable out needs none of its own
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
@@ -71,15 +71,17 @@ class Router:
                 source = self._targets[links[-1]]
         return [*links, last] if last >= 0 else links
 
-    def routes(self, source: Ints, destination: Ints, key: Words) -> tuple[Ints, Ints] | None:
+    def routes(
+        self, source: Ints, destination: Ints, keys: Callable[[Ints], Words]
+    ) -> tuple[Ints, Ints] | None:
         """The routes of many pairs of different nodes: those that `route` gives, to the bit.
 
         Parameters
         ----------
         source, destination : (n,) array of int
             Nodes.
-        key : (n,) array of uint64
-            Decides among equals.
+        keys : callable
+            Returns, for some pairs by their positions, the keys that decide among equals.
 
         Returns
         -------
@@ -96,7 +98,7 @@ class Router:
         node = np.where(first >= 0, onward, source)
         middle = np.where((node != root) & through, self._single(node, root), -1)
         far = np.flatnonzero((node != root) & (middle < 0))
-        found = self._walk(node[far], destination[far], root[far], key[far])
+        found = self._walk(node[far], destination[far], root[far], keys(far))
         if found is None:
             return None
         owners, hops, links = found

@@ -192,10 +192,9 @@ class KernelModel:
             return numbers
         apart = np.flatnonzero(columns[0] != columns[1])
         if len(apart):
-            columns = tuple(each[apart] for each in columns)
-            numbers[apart], first = self._numbering.numbers(*columns)
+            numbers[apart], first = self._numbering.numbers(*(each[apart] for each in columns))
             if len(first):
-                self._add_connections(*(each[first] for each in columns))
+                self._add_connections(*(each[apart[first]] for each in columns))
         return numbers
 
     def _add_connections(self, src: IntArray, dst: IntArray, channel: IntArray) -> None:
