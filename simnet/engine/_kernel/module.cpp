@@ -20,6 +20,7 @@ PyMODINIT_FUNC PyInit_core() {
     simnet::Ref module(simnet::checked(PyModule_Create(&definition)));
     simnet::add_program(module.get());
     simnet::add_model(module.get());
+    simnet::add_max_plus(module.get());
     Py_INCREF(module.get());
     return module.get();
   });

@@ -118,5 +118,6 @@ inline PyTypeObject* add_type(PyObject* module, const char* name, PyType_Spec& s
 // What the module offers, one file each.
 void add_program(PyObject* module);
 void add_model(PyObject* module);
+void add_max_plus(PyObject* module);
 
 }  // namespace simnet

@@ -1,0 +1,147 @@
+"""The max-plus tier: one pass over a schedule, for work in which no link is ever oversubscribed.
+
+Where every transfer always drains at the rate that it has alone, a start is the latest of what it
+waits for and an end a sum: the times are the longest paths through the schedule (an expression in
+the max-plus algebra; Baccelli, Cohen, Olsder and Quadrat, Synchronization and Linearity, 1992).
+That holds as long as at every instant the solo rates of the transfers that drain over a link sum
+to at most its bandwidth, which the pass checks as it goes; a rank's local reduction is a link of
+its own. Where it does not hold, or a connection would take its transfers in another order than
+that of ids, the pass says so and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simnet.arrays import frozen
+from simnet.collectives.schedule import Transfers
+from simnet.engine.kernel import load_core
+from simnet.engine.program import FloatArray, Program
+from simnet.engine.timeline import Timeline
+from simnet.network import Network
+
+MOST_IN_FLIGHT = 16
+"""Transfers of one connection under way at once that the pass keeps apart."""
+PIECE = 1 << 12
+"""Transfers looked at before the first of them is carried out: what a pass in vain costs."""
+
+
+def max_plus(
+    net: Network, program: Program, posted: float, arrivals: FloatArray
+) -> Timeline | None:
+    """Work out a job in one pass: a `simnet.engine.timeline.Tier`.
+
+    Parameters
+    ----------
+    net : Network
+        At rest, nothing in it drawn.
+    program : Program
+        What is to be sent; it is streamed and never expanded as a whole.
+    posted : float
+        When it was posted, absolute seconds.
+    arrivals : (P,) array of float
+        When the rank at each place of the program arrives, absolute seconds.
+
+    Returns
+    -------
+    Timeline or None
+        None where transfers share a link, where a connection's order is not that of ids, and
+        where the kernel was not compiled.
+
+    Raises
+    ------
+    ValueError
+        For a schedule that cannot be carried out.
+    """
+    if program.in_flight > MOST_IN_FLIGHT:
+        return None
+    try:
+        core = load_core()
+    except ImportError:
+        return None
+    starts, ends = np.empty(len(program)), np.empty(len(program))
+    run = core.MaxPlus(
+        np.concatenate([net.links.bandwidth, net.reduce_bandwidth]),
+        net.num_links,
+        np.array(program.ranks, dtype=np.int64),
+        np.ascontiguousarray(arrivals, dtype=np.float64),
+        program.in_flight,
+        starts,
+        ends,
+    )
+    if not _carry_out(run, net, program, posted) or not _sweep(run, program, posted):
+        return None
+    left, link_bytes = np.empty(len(program.ranks)), np.zeros(net.num_links, dtype=np.int64)
+    run.finish(left, link_bytes)
+    times = frozen(starts), frozen(ends)
+    return Timeline(
+        tier="max-plus", left=frozen(left), link_bytes=frozen(link_bytes), times=lambda: times
+    )
+
+
+def _carry_out(run: Any, net: Network, program: Program, posted: float) -> bool:
+    """Run over all transfers; False where that does not apply."""
+    for piece in _pieces(program, posted):
+        done = run.run(*piece)
+        if isinstance(done, bytes):
+            _connect(run, net, np.frombuffer(done, dtype=np.int64).reshape(-1, 3), program.ranks)
+            done = run.run(*piece)
+        if not done:
+            return False
+    return True
+
+
+def _sweep(run: Any, program: Program, posted: float) -> bool:
+    """Look once more at the links whose transfers do not come in order of time."""
+    if not run.in_doubt():
+        return True
+    first = 0
+    for piece in _pieces(program, posted):
+        run.collect(first, *piece)
+        first += len(piece[0])
+    swept: bool = run.sweep()
+    return swept
+
+
+def _connect(run: Any, net: Network, keys: NDArray[np.int64], ranks: tuple[int, ...]) -> None:
+    """Give the connections between two places each that come up their routes and delays."""
+    triples = [(ranks[src], ranks[dst], channel) for src, dst, channel in keys.tolist()]
+    routes = [net.route(*triple) for triple in triples]
+    offsets = np.cumsum([0, *map(len, routes)])
+    delays = [net.overhead[key[0]] + net.route_latency(*key) for key in triples]
+    run.connect(offsets, np.concatenate(routes), np.array(delays))
+
+
+def _pieces(program: Program, posted: float) -> Iterator[tuple[Any, ...]]:
+    """The columns of some transfers at a time, as the compiled pass takes them."""
+    work, first = program.work, 0
+    for block in (work,) if isinstance(work, Transfers) else work.blocks(chunks=False):
+        columns = _columns(block)
+        for begin in range(0, len(block), PIECE):
+            end = min(begin + PIECE, len(block))
+            *each, offsets, deps = columns
+            release = program.releases
+            yield (
+                *(column[begin:end] for column in each),
+                offsets[begin : end + 1],
+                deps,
+                None if release is None else posted + release[first + begin : first + end],
+            )
+        first += len(block)
+
+
+def _columns(block: Transfers) -> tuple[NDArray[Any], ...]:
+    contiguous = np.ascontiguousarray
+    return (
+        contiguous(block.src, dtype=np.int64),
+        contiguous(block.dst, dtype=np.int64),
+        contiguous(block.size, dtype=np.int64),
+        contiguous(block.channel, dtype=np.int64),
+        contiguous(block.reduces, dtype=np.bool_),
+        contiguous(block.dep_offsets, dtype=np.int64),
+        contiguous(block.deps, dtype=np.int64),
+    )
