@@ -8,12 +8,64 @@ from __future__ import annotations
 
 import ctypes
 import random
+import struct
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
+
+
+class ByCall:
+    """The state of `random`'s own generator, as `random` itself gives and takes it."""
+
+    get, put, of = staticmethod(random.getstate), staticmethod(random.setstate), random.Random.getstate
+
+
+class InPlace:
+    """The same, copied as memory: a twentieth of the time.
+
+    CPython's object is its head, then the position and the 624 words of a Mersenne Twister.
+    """
+
+    SIZE = 4 * 625
+
+    def __init__(self) -> None:
+        self._own: random.Random = vars(random)["_inst"]
+
+    def of(self, generator: random.Random) -> tuple[bytes, Any]:
+        """The state of any generator."""
+        address = id(generator) + object.__basicsize__
+        return ctypes.string_at(address, self.SIZE), generator.gauss_next
+
+    def get(self) -> tuple[bytes, Any]:
+        """That of `random`'s own."""
+        return self.of(self._own)
+
+    def put(self, state: tuple[bytes, Any]) -> None:
+        """Make it that of `random`'s own."""
+        words, self._own.gauss_next = state
+        ctypes.memmove(id(self._own) + object.__basicsize__, words, self.SIZE)
+
+    def is_right(self) -> bool:
+        """Whether memory is laid out so here."""
+        probe = random.Random(1)
+        probe.random()
+        _, words, _ = probe.getstate()
+        return self.of(probe)[0] == struct.pack("=625I", words[-1], *words[:-1])
+
+
+def _own_generator() -> ByCall | InPlace:
+    if sys.implementation.name == "cpython" and type(vars(random).get("_inst")) is random.Random:
+        in_place = InPlace()
+        if in_place.is_right():
+            return in_place
+    return ByCall()
+
+
+OWN = _own_generator()
 
 
 @dataclass(slots=True)
@@ -25,7 +77,7 @@ class States:
     """
 
     torch_state: torch.Tensor
-    random_state: tuple[Any, ...]
+    random_state: Any
     numpy_bits: Any
     numpy_state: dict[str, Any] | None
     position: tuple[int, int] | None
@@ -44,12 +96,12 @@ class States:
         numpy_state = None if unused else dict(np.random.get_state(legacy=False))
         if numpy_state is not None and not numpy_state["has_gauss"]:
             numpy_state = None
-        return cls(torch.get_rng_state(), random.getstate(), bits, numpy_state, position)
+        return cls(torch.get_rng_state(), OWN.get(), bits, numpy_state, position)
 
     def put_in(self) -> None:
         """Make them those of this moment."""
         torch.set_rng_state(self.torch_state)
-        random.setstate(self.random_state)
+        OWN.put(self.random_state)
         set_bit_generator(self.numpy_bits)
         # Normal deviates come in pairs, and the second of a pair is kept outside the bits.
         if self.numpy_state is not None:
@@ -118,4 +170,5 @@ def fresh(rank: int, seed: int) -> States:
     children = np.random.SeedSequence(seed, spawn_key=(rank,)).spawn(2)
     own = random.Random(int(children[0].generate_state(1, np.uint64)[0]))
     bits = np.random.MT19937(children[1])
-    return States(torch.Generator().get_state(), own.getstate(), bits, None, _position(bits))
+    state = OWN.of(own)
+    return States(torch.Generator().get_state(), state, bits, None, _position(bits))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from simnet.distributed.exchange import make_exchange
+from simnet.distributed.home import Home
 from simnet.distributed.kinds import Threads
 from simnet.distributed.launch import Plan
 from simnet.distributed.output import prefixed_output
@@ -46,6 +47,8 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
             undo.enter_context(virtual_time(train))
         states = RandomStates(count, seed)
         undo.callback(states.restore)
+        home = Home()
+        undo.callback(home.leave)
         undo.callback(progress.close)
 
         def body(seat: Seat) -> Any:
@@ -57,7 +60,7 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
             return ThreadSeat(driver, member, count, moves_data=moves_data, **about)
 
         drivers = [
-            ThreadDriver(number, body, make_seat, states.switch_to, watchdog)
+            ThreadDriver(number, body, make_seat, states.switch_to, watchdog, home)
             for number in range(count)
         ]
         session.run(drivers, progress.show)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from simnet.distributed.home import Home
 from simnet.distributed.watchdog import Watchdog
 from simnet.ranks.call import Call
 from simnet.ranks.errors import EndedError
@@ -73,6 +74,8 @@ class ThreadDriver:
         ``on_turn(number)`` is called each time before the rank goes on.
     watchdog : Watchdog
         Says when a rank that does not come back has stalled.
+    home : Home
+        Where it wakes.
     """
 
     def __init__(
@@ -82,9 +85,10 @@ class ThreadDriver:
         make_seat: Callable[[ThreadDriver, Member], ThreadSeat],
         on_turn: Callable[[int], None],
         watchdog: Watchdog,
+        home: Home,
     ) -> None:
         self._number, self._body, self._make_seat = number, body, make_seat
-        self._on_turn, self._watchdog = on_turn, watchdog
+        self._on_turn, self._watchdog, self._home = on_turn, watchdog, home
         self._next: Wait | None = None
         self._ending = False
         self._refusals = 0
@@ -102,8 +106,10 @@ class ThreadDriver:
         """Let the others go on until the wait is over."""
         self.check()
         self._next = wait
+        self._home.come()
         self._hand_back()
         self._go.acquire()
+        self._home.leave()
         self._parked = False
         self.check()
 
@@ -129,6 +135,7 @@ class ThreadDriver:
 
     def _main(self, member: Member) -> None:
         self._go.acquire()
+        self._home.leave()
         self._parked = False
         result, error = None, None
         seat = self._make_seat(self, member)
@@ -163,6 +170,7 @@ class ThreadDriver:
     def settle(self, member: Member) -> Wait | None:
         """Let the thread run until it waits or ends."""
         self._on_turn(self._number)
+        self._home.choose()
         self._go.release()
         thread = self._thread
         assert thread is not None
