@@ -16,6 +16,7 @@ from simnet.ranks.seat import current
 BITWISE = ("BAND", "BOR", "BXOR")
 ORDERED = ("MIN", "MAX")
 NOT_UNSIGNED = ("SUM", *ORDERED)
+_names: dict[Any, str] = {}  # of reductions: torch takes its time to spell them
 
 
 def check_tensors(call: str, tensors: Any) -> list[Tensor]:
@@ -63,7 +64,10 @@ def op_name(call: str, tensors: Sequence[Tensor], opts: Any) -> str:
         If it is not.
     """
     op: Any = opts.reduceOp if opts is not None else dist.ReduceOp.SUM
-    name = str(getattr(op, "op", op)).rpartition(".")[2]
+    kind = getattr(op, "op", op)
+    name = _names.get(kind)
+    if name is None:
+        name = _names[kind] = str(kind).rpartition(".")[2]
     if name not in COMBINE:
         raise TypeError(f"{call}: no reduction {name}; there are {', '.join(COMBINE)}")
     if tensors:

@@ -208,17 +208,18 @@ def reduce_in_order(tensors: Sequence[Tensor], op: str) -> Tensor:
     combine = COMBINE[name]
     dtype = tensors[0].dtype
     wide = torch.float32 if is_narrow_float(dtype) else dtype
-    # Each input scaled first, as NCCL defines it.
-    given = (tensor.detach().reshape(-1).to(wide) for tensor in tensors)
-    if name == "PREMUL_SUM":
-        given = (tensor * float(factor) for tensor in given)
     with torch.no_grad():
-        result = next(given).clone()
-        for tensor in given:
+        given = [tensor if tensor.dim() == 1 else tensor.reshape(-1) for tensor in tensors]
+        if wide is not dtype:
+            given = [tensor.to(wide) for tensor in given]
+        if name == "PREMUL_SUM":  # each input scaled first, as NCCL defines it
+            given = [tensor * float(factor) for tensor in given]
+        result = given[0].clone()
+        for tensor in given[1:]:
             combine(result, tensor, out=result)
         if name == "AVG":
             result.div_(len(tensors))
-        return result.to(dtype)
+        return result if wide is dtype else result.to(dtype)
 
 
 def is_narrow_float(dtype: torch.dtype) -> bool:
@@ -228,5 +229,5 @@ def is_narrow_float(dtype: torch.dtype) -> bool:
 
 def put(target: Tensor, values: Tensor) -> None:
     """Copy values into a tensor of the same number of elements, whatever its strides and device."""
-    with torch.no_grad():
-        target.detach().copy_(values.reshape(target.shape))
+    shaped = values if values.shape == target.shape else values.reshape(target.shape)
+    target.detach().copy_(shaped)

@@ -29,6 +29,7 @@ from simnet.ranks.where import user_line
 
 Tensors = Sequence[Tensor]
 KEPT_WORKS, KEPT_BYTES = 64, 4096
+KEPT_CALLS = 1024
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 """Stands for a timeout that the program did not give; told by identity."""
 
@@ -62,6 +63,7 @@ class SimProcessGroup(KnownGroup):
         self.monitored: dict[tuple[int, int], SimWork] = {}  # see `monitored_barrier`
         self._recent: deque[SimWork] = deque(maxlen=KEPT_WORKS)
         self._together: list[SimWork] | None = None
+        self._calls: dict[tuple[Any, ...], Call] = {}
 
     # Reductions
 
@@ -259,18 +261,15 @@ class SimProcessGroup(KnownGroup):
         `parts`, one a rank, may differ in size.
         """
         shaped = shaped or inputs or targets
-        about.setdefault("size", self._size(kind, shaped))
-        about.setdefault("count", sum(tensor.numel() for tensor in shaped))
-        call = Call(
-            kind=kind,
-            group=self._group_id,
-            ranks=self._ranks,
-            shape=tuple(shaped[0].shape) if len(shaped) == 1 else (),
-            dtype=dtype_name(shaped[0]) if shaped else "",
-            where=user_line(),
-            **self._uneven(kind, parts, about),
-        )
-        check_parts(call, inputs, targets, self._position)
+        given = *map(_outline, (inputs, targets, shaped)), len(parts), *about.items()
+        key = kind, user_line(), given
+        call = self._calls.get(key)
+        if call is None:
+            call = self._describe(kind, key[1], shaped, parts, about)
+            check_parts(call, inputs, targets, self._position)
+            if len(self._calls) >= KEPT_CALLS:
+                self._calls.clear()
+            self._calls[key] = call
         self._sequence += 1
         shown = targets if results is None else results
         timeout = self._op_timeout(opts)
@@ -282,6 +281,22 @@ class SimProcessGroup(KnownGroup):
         if self._together is not None:
             self._together.append(work)
         return work
+
+    def _describe(
+        self, kind: str, where: str, shaped: Tensors, parts: Tensors, about: dict[str, Any]
+    ) -> Call:
+        """A call in words and numbers: training makes the same ones again and again."""
+        about.setdefault("size", self._size(kind, shaped))
+        about.setdefault("count", sum(tensor.numel() for tensor in shaped))
+        return Call(
+            kind=kind,
+            group=self._group_id,
+            ranks=self._ranks,
+            shape=tuple(shaped[0].shape) if len(shaped) == 1 else (),
+            dtype=dtype_name(shaped[0]) if shaped else "",
+            where=where,
+            **self._uneven(kind, parts, about),
+        )
 
     def _size(self, kind: str, shaped: Tensors) -> int:
         """Bytes as nccl-tests counts them."""
@@ -329,6 +344,11 @@ class SimProcessGroup(KnownGroup):
                 f"{call}: splits {lengths} do not add up to {rows} rows for {ranks} ranks"
             )
         return list(torch.split(tensor.detach(), lengths))
+
+
+def _outline(tensors: Tensors) -> tuple[Any, ...]:
+    """What of some tensors a call is described and checked by."""
+    return tuple([(tensor.dtype, tensor.shape) for tensor in tensors])
 
 
 # How other versions of torch call the same.

@@ -20,6 +20,7 @@ def run_members(
     clock: Clock,
     members: Sequence[Member],
     polls: Polls,
+    turns: Turns,
     on_step: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the clock until every rank has ended, then until nothing is left on it.
@@ -32,6 +33,8 @@ def run_members(
         The ranks.
     polls : Polls
         Those of the ranks that look whether something has happened.
+    turns : Turns
+        Lets them go on; all have asked for their first turn.
     on_step : callable
         Called now and then, to show progress.
 
@@ -43,12 +46,8 @@ def run_members(
     BaseException
         Whatever a rank raised, with a note that says which and when. The others are stopped.
     """
-    turns = Turns(clock, lambda: any(member.error is not None for member in members))
-    ended: list[Member] = []
-    for member in members:
-        clock.process(member.live(turns, ended.append))
     try:
-        while len(ended) < len(members):
+        while len(turns.ended) < len(members):
             if clock.peek() > clock.now:
                 polls.place()
                 on_step()
@@ -56,12 +55,12 @@ def run_members(
                     raise DeadlockError(_deadlock(clock, members))
             if clock.peek() == INFINITY:
                 raise DeadlockError(_deadlock(clock, members))
-            before = len(ended)
+            before = len(turns.ended)
             clock.step()
-            # Raised here and not in the process: SimPy would rebuild it from its arguments.
-            for member in ended[before:]:
-                if member.error is not None:
-                    raise _noted(member.error, member)
+            # Raised here and not on the clock: SimPy would rebuild it from its arguments.
+            for player in turns.ended[before:]:
+                if player.error is not None:
+                    raise _noted(player.error, members[player.number])
         clock.run()
     except BaseException as error:
         for left in _stop(members):

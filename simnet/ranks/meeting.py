@@ -29,6 +29,11 @@ class Meeting:
         The run's clock.
     exchange : Exchange
         What moves the data.
+
+    Attributes
+    ----------
+    last_came : float
+        When the last rank that has called did, virtual seconds; NaN before the first.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class Meeting:
         self._exchange = exchange
         self._calls: dict[int, Call] = {}
         self._tickets: dict[int, Ticket] = {}
+        self.last_came = float("nan")
 
     @property
     def full(self) -> bool:
@@ -82,10 +88,8 @@ class Meeting:
         """Let a rank in: take its data, and let its ticket wait for them."""
         self._calls[position] = call
         self._tickets[position] = ticket
-        now = float(self._env.now)
-        for other in self._tickets.values():
-            if not other.over:
-                other.peers_came = now
+        self.last_came = float(self._env.now)
+        ticket.meeting = self
         ticket.describe = self.describe
         ticket.give(lambda: self._exchange.outputs(position))
         for complete in self._exchange.join(position, tensors):

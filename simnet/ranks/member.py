@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import simpy
@@ -58,6 +59,8 @@ class Member:
         The ranks that look whether something has happened.
     recorder : Recorder
         What is told of everything the rank does.
+    turns : Turns
+        Who goes on when.
 
     Attributes
     ----------
@@ -70,10 +73,16 @@ class Member:
     """
 
     def __init__(
-        self, number: int, hub: Hub, polls: Polls, driver: Driver, recorder: Recorder
+        self,
+        number: int,
+        hub: Hub,
+        polls: Polls,
+        driver: Driver,
+        recorder: Recorder,
+        turns: Turns,
     ) -> None:
         self.number, self.hub, self.driver, self.recorder = number, hub, driver, recorder
-        self._polls = polls
+        self._polls, self._turns = polls, turns
         self.result: Any = None
         self.error: BaseException | None = None
         self.finish = float("nan")
@@ -81,6 +90,7 @@ class Member:
         self.steps = 0
         self._wait: Wait | None = None
         self._began = 0.0
+        self._waits = 0
 
     @property
     def clock(self) -> Clock:
@@ -117,8 +127,8 @@ class Member:
         self._polls.happened()
         ticket = self.hub.issue(self.number, len(self.tickets), call, tensors)
         self.tickets.append(ticket)
-        if ticket.event.callbacks is not None:
-            ticket.event.callbacks.append(self._polls.happened)
+        if not ticket.over:
+            ticket.then(self._polls.happened)
         self.recorder.issued(ticket)
         return ticket
 
@@ -130,58 +140,52 @@ class Member:
 
     # On the clock
 
-    def live(
-        self, turns: Turns, on_end: Callable[[Member], None]
-    ) -> Generator[simpy.Event, Any, None]:
-        """The rank's SimPy process: run until it waits, wait for what it waits for, repeat."""
-        while True:
-            wait = yield turns.ask(self.number, self._run)
-            if wait is None:
-                on_end(self)
-                return
-            self._wait, self._began = wait, self.now
-            yield self._event(wait)
+    def go(self) -> None:
+        """Its turn has come: its wait is over, and its code goes on."""
+        if self._wait is not None:
+            self.recorder.waited(self._wait, self._began, self.now)
             self._wait = None
-            self.recorder.waited(wait, self._began, self.now)
+        self.driver.go(self)
 
-    def _run(self) -> tuple[Callable[[], None], Callable[[], Wait | None]]:
-        return (lambda: self.driver.go(self)), (lambda: self.driver.settle(self))
+    def settle(self) -> bool:
+        """Let it run until it waits, and see that what it waits for gives it its next turn."""
+        wait = self.driver.settle(self)
+        if wait is None:
+            return True
+        self._wait, self._began = wait, self.now
+        self._waits += 1
+        self._await(wait, partial(self._wake, self._waits))
+        return False
 
-    def _event(self, wait: Wait) -> simpy.Event:
-        """What ends a wait, on the clock."""
+    def _wake(self, number: int, _: object = None) -> None:
+        """What a wait was for has come; whatever comes later than the first is too late."""
+        if number == self._waits:
+            self._waits += 1
+            self._turns.ask(self)
+
+    def _await(self, wait: Wait, wake: Callable[[object], None]) -> None:
+        """Let whatever ends a wait call `wake`."""
         self._polls.wrote(self.hub.board.writes)
         if isinstance(wait, Poll):
-            return self._polls.ask(self.number, wait.interval)
+            _then(self._polls.ask(self.number, wait.interval), wake)
+            return
         self._polls.moved(self.number)
         if isinstance(wait, Lookup):
-            keys = self.hub.board.await_keys(wait.keys)
-            return self._first_of([keys], wait.until, OVER)
-        if any(ticket.over for ticket in wait.tickets):
-            return self.clock.at(self.clock.now)
-        # A call that is over at the very instant of its timeout is in time.
-        priority = OVER if wait.why == "wait" else NORMAL
-        return self._first_of([ticket.event for ticket in wait.tickets], wait.until, priority)
+            _then(self.hub.board.await_keys(wait.keys), wake)
+            self._await_time(wait.until, OVER, wake)
+        elif any(ticket.over for ticket in wait.tickets):
+            _then(self.clock.at(self.clock.now), wake)
+        else:
+            for ticket in wait.tickets:
+                ticket.then(wake)
+            # A call that is over at the very instant of its timeout is in time.
+            self._await_time(wait.until, OVER if wait.why == "wait" else NORMAL, wake)
 
-    def _first_of(
-        self, events: list[simpy.Event], until: float, priority: EventPriority
-    ) -> simpy.Event:
-        """Whichever comes first of some events and a time."""
+    def _await_time(
+        self, until: float, priority: EventPriority, wake: Callable[[object], None]
+    ) -> None:
         if until < float("inf"):
-            events.append(self.clock.at(max(until, self.clock.now), priority=priority))
-        if len(events) == 1:
-            return events[0]
-        first = self.clock.event()
-
-        def happened(_: simpy.Event) -> None:
-            if not first.triggered:
-                first.succeed()
-
-        for event in events:
-            if event.callbacks is None:
-                happened(event)
-            else:
-                event.callbacks.append(happened)
-        return first
+            _then(self.clock.at(max(until, self.clock.now), priority=priority), wake)
 
     def state(self) -> str:
         """What the rank is doing, in words."""
@@ -208,3 +212,9 @@ class Member:
         calls = [ticket.describe() for ticket in self.tickets if not ticket.over]
         more = f" and {len(calls) - SHOWN} more calls" if len(calls) > SHOWN else ""
         return f" with {' and '.join(calls[:SHOWN])}{more}" if calls else ""
+
+
+def _then(event: simpy.Event, wake: Callable[[object], None]) -> None:
+    """Let an event that has not been carried out call `wake`."""
+    assert event.callbacks is not None
+    event.callbacks.append(wake)

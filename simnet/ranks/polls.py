@@ -64,7 +64,7 @@ class Polls:
         """The rank has done something else: its row of looks is over."""
         self._rows.pop(rank, None)
 
-    def happened(self, _: simpy.Event | None = None) -> None:
+    def happened(self, _: object = None) -> None:
         """Something has happened that is neither a look nor a span."""
         self._looks.clear()
         self._is_due = False

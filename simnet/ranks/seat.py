@@ -7,7 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from simnet.ranks.waits import Lookup, Poll, Sleep, Why
 
 POLL_INTERVAL_S = 1e-6
 INFINITY = float("inf")
+NOTHING = nullcontext()
 
 _THREAD = threading.local()
 _PROCESS: list[Seat] = []  # the one rank of a process that is a rank as a whole
@@ -316,22 +317,22 @@ class Seat(ABC):
                 self.meter.pause()
                 self.meter.end()
 
-    @contextmanager
-    def away(self) -> Iterator[None]:
+    def away(self) -> AbstractContextManager[None]:
         """Charge what the rank's code has computed; what happens inside is not its own work."""
-        if self.meter is None or self._away_depth:
-            yield
-            return
+        return NOTHING if self.meter is None or self._away_depth else self._unmetered(self.meter)
+
+    @contextmanager
+    def _unmetered(self, meter: Meter) -> Iterator[None]:
         self._away_depth += 1
-        self.meter.pause()
+        meter.pause()
         try:
-            seconds = self.meter.take()
+            seconds = meter.take()
             if seconds > 0:
                 self._spend(seconds, "compute")
             yield
         finally:
             self._away_depth -= 1
-            self.meter.resume()
+            meter.resume()
 
     def _spend(self, seconds: float, why: Why) -> None:
         until = self.time + seconds

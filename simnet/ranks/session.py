@@ -14,6 +14,7 @@ from simnet.ranks.loop import run_members
 from simnet.ranks.member import Driver, Member
 from simnet.ranks.polls import Polls
 from simnet.ranks.recorder import Recorder
+from simnet.ranks.turns import Turns
 from simnet.report.result import Result
 from simnet.simulation import collect
 from simnet.transport import Transport
@@ -72,10 +73,13 @@ class Session:
         self.hub = Hub(self.fabric, conditions.hosts, conditions.algorithms, make_exchange)
         self.polls = Polls(self.clock)
         self.members: list[Member] = []
+        self._turns = Turns(self.clock)
 
     def add(self, driver: Driver) -> Member:
         """Add the next rank."""
-        member = Member(len(self.members), self.hub, self.polls, driver, Recorder())
+        number = len(self.members)
+        member = Member(number, self.hub, self.polls, driver, Recorder(), self._turns)
+        self._turns.ask(member)
         self.members.append(member)
         return member
 
@@ -83,7 +87,7 @@ class Session:
         """Add ranks, and run until all have ended; see `run_members` for what it raises."""
         for driver in drivers:
             self.add(driver)
-        run_members(self.clock, self.members, self.polls, on_step)
+        run_members(self.clock, self.members, self.polls, self._turns, on_step)
 
     def network_result(self) -> Result:
         """What the network has seen."""

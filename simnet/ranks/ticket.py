@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import simpy
 
 from simnet.ranks.call import Call
+
+
+class Gathering(Protocol):
+    """Where ranks come one after the other."""
+
+    last_came: float
 
 
 class Ticket:
@@ -21,10 +27,8 @@ class Ticket:
         What the rank asked for.
     issued : float
         When, virtual seconds.
-    event : simpy.Event
-        Triggered when the rank's own part is over.
     over : bool
-        Whether it is.
+        Whether the rank's own part is over.
     ended : float
         When it was; NaN until then.
     error : Exception or None
@@ -35,11 +39,15 @@ class Ticket:
         How the call was to be carried out: a name, or "auto".
     peers_came : float
         When the last rank that had come came: a rank that waited until then waited for peers.
+    meeting : Gathering or None
+        Where it waits for peers, until it is over.
     describe : callable
         What a rank that waits here waits for, in words.
     """
 
     __slots__ = (
+        "_callbacks",
+        "_env",
         "_outputs",
         "_parts",
         "algorithm",
@@ -47,8 +55,8 @@ class Ticket:
         "describe",
         "ended",
         "error",
-        "event",
         "issued",
+        "meeting",
         "number",
         "over",
         "peers_came",
@@ -58,13 +66,15 @@ class Ticket:
     def __init__(self, number: int, call: Call, env: simpy.Environment, parts: int) -> None:
         self.number, self.call = number, call
         self.issued = float(env.now)
-        self.event = env.event()
+        self._env = env
+        self._callbacks: list[Callable[[Ticket], object]] = []
         self.over = False
         self.ended = float("nan")
         self.error: Exception | None = None
         self.source = -1
         self.algorithm = ""
         self.peers_came = self.issued
+        self.meeting: Gathering | None = None
         self.describe: Callable[[], str] = call.describe
         self._outputs: Callable[[], Sequence[Any]] | None = None
         self._parts = parts
@@ -81,6 +91,10 @@ class Ticket:
         self._parts -= 1
         if self._parts == 0 and not self.over:
             self._end()
+
+    def then(self, callback: Callable[[Ticket], object]) -> None:
+        """Call something when the ticket, which is not over, is."""
+        self._callbacks.append(callback)
 
     def fail(self, error: Exception) -> None:
         """End the ticket at once: the rank hears why when it waits."""
@@ -100,5 +114,9 @@ class Ticket:
     def _end(self) -> None:
         self.over = True
         self.describe = self.call.describe  # lets go of what the call's data hang on
-        self.ended = float(self.event.env.now)
-        self.event.succeed(self)
+        self.ended = float(self._env.now)
+        if self.meeting is not None:
+            self.peers_came, self.meeting = self.meeting.last_came, None
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(self)

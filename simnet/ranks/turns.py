@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import simpy
 
 from simnet.engine import Clock
 
-Halves = tuple[Callable[[], None], Callable[[], Any]]
+
+class Player(Protocol):
+    """A rank, as far as turns go."""
+
+    @property
+    def number(self) -> int:
+        """Which rank."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """What its code has raised."""
+
+    def go(self) -> None:
+        """Let its code go on; it need not have stopped when this returns."""
+
+    def settle(self) -> bool:
+        """Let it run until it waits; returns whether it has ended instead."""
 
 
 class Turns:
@@ -24,37 +38,31 @@ class Turns:
     ----------
     clock : Clock
         The run's clock.
-    is_over : callable
-        Asked when a rank has ended: whether the others are not to be followed any more.
+
+    Attributes
+    ----------
+    ended : list of Player
+        The ranks that have ended, in that order; after an error no rank is followed any more.
     """
 
-    def __init__(self, clock: Clock, is_over: Callable[[], bool] = bool) -> None:
-        self._clock, self._is_over = clock, is_over
-        self._ready: list[tuple[int, simpy.Event, Halves]] = []
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ready: list[Player] = []
+        self.ended: list[Player] = []
 
-    def ask(self, number: int, halves: Callable[[], Halves]) -> simpy.Event:
-        """An event whose value is what the rank waits for next.
-
-        Parameters
-        ----------
-        number : int
-            The rank.
-        halves : callable
-            Returns two functions: one lets the rank go on, the other returns its next wait.
-        """
-        turn = self._clock.event()
+    def ask(self, player: Player) -> None:
+        """Let a rank go on at this instant."""
         if not self._ready:
             # Behind all that is due already, so that every rank ready now is compared.
             self._clock.at(self._clock.now).callbacks.append(self._grant)
-        heapq.heappush(self._ready, (number, turn, halves()))
-        return turn
+        self._ready.append(player)
 
     def _grant(self, _: simpy.Event) -> None:
-        ready, self._ready = sorted(self._ready, key=lambda each: each[0]), []
-        for _number, _turn, (go, _settle) in ready:
-            go()
-        for _number, turn, (_go, settle) in ready:
-            wait = settle()
-            turn.succeed(wait)
-            if wait is None and self._is_over():
-                return
+        ready, self._ready = sorted(self._ready, key=lambda each: each.number), []
+        for player in ready:
+            player.go()
+        for player in ready:
+            if player.settle():
+                self.ended.append(player)
+                if player.error is not None:
+                    return
