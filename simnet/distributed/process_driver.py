@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import select
 import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -51,6 +52,9 @@ class ProcessDriver:
     ) -> None:
         self._connection, self._pid, self._parcels = connection, pid, parcels
         self._watchdog, self._why_lost = watchdog, why_lost
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        self._calls: list[Call] = []  # those that the process has numbered
         self._open: dict[int, Ticket] = {}  # by the process's own numbers
         self._inbox: list[tuple[Any, ...]] = []
         self._failed: Exception | None = None
@@ -98,7 +102,7 @@ class ProcessDriver:
         over = {number: each for number, each in self._open.items() if each.over}
         self._open = {number: each for number, each in self._open.items() if not each.over}
         news = [
-            (number, each.source, each.error, self._parcels.pack(each.outputs()))
+            (number, each.source, each.error, self._parcels.pack_again(each.outputs()))
             for number, each in over.items()
         ]
         self._waits = False
@@ -111,8 +115,7 @@ class ProcessDriver:
     def _next(self, member: Member) -> tuple[Any, ...]:
         if not self._inbox:
             try:
-                if not self._connection.poll(0):
-                    self._watchdog.follow(member, self._connection.poll, str(self._pid))
+                self._watchdog.follow(member, self._is_in, str(self._pid))
                 self._inbox = receive(self._connection)
             except (EOFError, OSError):
                 why = self._why_lost()
@@ -120,13 +123,23 @@ class ProcessDriver:
                 return ("end", None, error)
         return self._inbox.pop(0)
 
+    def _is_in(self, seconds: float) -> bool:
+        """Wait for a message; `Connection.poll` takes longer than all the rest of a turn."""
+        return bool(self._poll.poll(1000 * seconds))
+
     def _take_up(self, member: Member, verb: str, *rest: Any) -> Wait | None:
         """Carry out one message; returns a wait if it is one."""
         result: Wait | None = getattr(self, f"_on_{verb}")(member, *rest)
         return result
 
-    def _on_issue(self, member: Member, number: int, call: Call, encoded: Sequence[Any]) -> None:
+    def _on_call(self, member: Member, call: Call) -> None:
+        self._calls.append(call)
+
+    def _on_issue(
+        self, member: Member, number: int, call: Call | int, encoded: Sequence[Any]
+    ) -> None:
         """Make a call; after one that fails none is made until the rank has heard of it."""
+        call = self._calls[call] if isinstance(call, int) else call
         if self._failed is None:
             try:
                 self._open[number] = member.issue(call, self._parcels.unpack(encoded))

@@ -17,6 +17,7 @@ from simnet.ranks.waits import Lookup, Poll, Sleep
 from simnet.ranks.where import user_line
 
 ENOUGH = 64  # messages kept back before they are sent without a wait
+MOST_CALLS = 4096  # that are numbered
 
 
 class RemoteHandle:
@@ -68,6 +69,7 @@ class ProcessSeat(Seat):
         self._now = 0.0
         self._count = 0
         self._open: dict[int, RemoteHandle] = {}
+        self._calls: dict[int, tuple[Call, int]] = {}  # by identity: it keeps them
         self._kept: list[tuple[Any, ...]] = []
         self._lock, self._sending = threading.RLock(), threading.Lock()
         self.ended = False
@@ -86,8 +88,17 @@ class ProcessSeat(Seat):
             handle = RemoteHandle(self._count, self._now)
             self._open[handle.number] = handle
             self._count += 1
-            self.tell("issue", handle.number, call, self._parcels.pack(tensors))
+            self.tell("issue", handle.number, self._numbered(call), self._parcels.pack(tensors))
             return handle
+
+    def _numbered(self, call: Call) -> Call | int:
+        """A call that is made again and again has a number, and is described once."""
+        _, number = self._calls.get(id(call), (call, -1))
+        if number < 0 and len(self._calls) < MOST_CALLS:
+            number = len(self._calls)
+            self._calls[id(call)] = call, number
+            self.tell("call", call)
+        return call if number < 0 else number
 
     def _wait(self, wait: Sleep | Poll | Lookup) -> None:
         with self._lock:

@@ -49,10 +49,21 @@ class Parcels:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
+        self._last: tuple[Sequence[Tensor], list[Encoded]] = (), []
 
     def pack(self, tensors: Sequence[Tensor]) -> list[Encoded]:
         """Encode tensors, wherever they are; what they hold now is what arrives."""
         return [self._pack(tensor) for tensor in tensors]
+
+    def pack_again(self, tensors: Sequence[Tensor]) -> list[Encoded]:
+        """The same for tensors that never change: those of the last time are not packed anew."""
+        last, encoded = self._last
+        if tensors is last:
+            return encoded
+        encoded = self.pack(tensors)
+        if all(isinstance(data, bytes) for _, _, data in encoded):  # a file can be read once only
+            self._last = tensors, encoded
+        return encoded
 
     def unpack(self, encoded: Sequence[Encoded]) -> list[Tensor]:
         """Decode tensors; each may be decoded once."""
