@@ -21,7 +21,17 @@ from numpy.random.mtrand import get_bit_generator, set_bit_generator
 class ByCall:
     """The state of `random`'s own generator, as `random` itself gives and takes it."""
 
-    get, put, of = staticmethod(random.getstate), staticmethod(random.setstate), random.Random.getstate
+    def of(self, generator: random.Random) -> Any:
+        """The state of any generator."""
+        return generator.getstate()
+
+    def get(self) -> Any:
+        """That of `random`'s own."""
+        return random.getstate()
+
+    def put(self, state: Any) -> None:
+        """Make it that of `random`'s own."""
+        random.setstate(state)
 
 
 class InPlace:
@@ -51,6 +61,8 @@ class InPlace:
 
     def is_right(self) -> bool:
         """Whether memory is laid out so here."""
+        if random.Random.__basicsize__ < object.__basicsize__ + self.SIZE:
+            return False
         probe = random.Random(1)
         probe.random()
         _, words, _ = probe.getstate()

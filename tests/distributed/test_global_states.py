@@ -3,6 +3,8 @@
 import functools
 import gc
 import os
+import random
+import sys
 import time
 import weakref
 from time import sleep
@@ -14,7 +16,7 @@ import torch.distributed as dist
 
 import simnet
 import topologies
-from simnet.distributed.random_states import RandomStates
+from simnet.distributed.random_states import OWN, ByCall, InPlace, RandomStates
 
 NET = simnet.Network(topologies.star(3, bandwidth="1MB/s", latency="1ms"))
 
@@ -202,3 +204,45 @@ def test_a_message_that_has_been_taken_leaves_no_data_behind(monkeypatch):
     assert len(messages) == 1
     assert kept
     assert results == ([True],) * 3
+
+
+@pytest.mark.parametrize("kind", [ByCall, InPlace])
+def test_the_state_of_random_comes_back_in_the_middle_of_a_pair_of_normal_deviates(kind):
+    before, own = random.getstate(), kind()
+    try:
+        random.seed(3)
+        random.gauss(0, 1)
+        state = own.get()
+        ahead = [random.gauss(0, 1), random.random(), random.getrandbits(40)]
+        random.seed(9)
+        own.put(state)
+        assert [random.gauss(0, 1), random.random(), random.getrandbits(40)] == ahead
+        own.put(own.of(random.Random(5)))
+        assert [random.random() for _ in range(700)] == [
+            each.random() for each in [random.Random(5)] for _ in range(700)
+        ]
+    finally:
+        random.setstate(before)
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="another layout of objects")
+def test_cpython_keeps_the_state_where_it_is_copied():
+    assert isinstance(OWN, InPlace)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no such call")
+def test_ranks_run_and_leave_others_where_they_may():
+    before = os.sched_getaffinity(0)
+
+    def train(rank, world_size):
+        found = []
+        for _ in range(3):
+            dist.barrier()
+            found.append(os.sched_getaffinity(0) == before)
+        return all(found)
+
+    assert run(train) == (True, True, True)
+    assert os.sched_getaffinity(0) == before
+    with pytest.raises(KeyError):
+        run(lambda rank, world_size: {}[rank])
+    assert os.sched_getaffinity(0) == before
