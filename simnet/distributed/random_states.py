@@ -43,9 +43,9 @@ class InPlace:
     SIZE = 4 * 625
 
     def __init__(self) -> None:
-        self._own: random.Random = vars(random)["_inst"]
+        self._own: Any = vars(random)["_inst"]
 
-    def of(self, generator: random.Random) -> tuple[bytes, Any]:
+    def of(self, generator: Any) -> tuple[bytes, Any]:
         """The state of any generator."""
         address = id(generator) + object.__basicsize__
         return ctypes.string_at(address, self.SIZE), generator.gauss_next
