@@ -44,29 +44,28 @@ class Rings:
 
     def reduce_scatter(self, order: Sequencer) -> Iterator[Step]:
         """Yield steps after which each place holds the sum of the piece of its position."""
-        for k in range(1, self.length):
-            yield self._step(order, k, reduces=True)
+        yield from self._steps(order, range(1, self.length), reduces=True)
 
     def all_gather(self, order: Sequencer) -> Iterator[Step]:
         """Yield steps that bring the piece of each position to every place."""
-        for k in range(self.length - 1):
-            yield self._step(order, k, reduces=False)
+        yield from self._steps(order, range(self.length - 1), reduces=False)
 
-    def _step(self, order: Sequencer, behind: int, *, reduces: bool) -> Step:
-        """Let each place send the piece of the position `behind` places behind it."""
+    def _steps(self, order: Sequencer, behind: range, *, reduces: bool) -> Iterator[Step]:
+        """In step k let each place send the piece of the position ``behind[k]`` behind it."""
         src, dst = self.slot, self.slot[self.to]
-        piece = (self.position - self.way * behind) % self.length
-        one = step(
-            src % self.num_ranks,
-            dst % self.num_ranks,
-            base=self.base + piece * self.stride,
-            count=self.width,
-            modulus=self.width,
-            reduces=reduces,
-            deps=order.sendrecv(src),
-        )
-        order.took(src, dst)
-        return one
+        sender, receiver = src % self.num_ranks, dst % self.num_ranks
+        for back in behind:
+            piece = (self.position - self.way * back) % self.length
+            yield step(
+                sender,
+                receiver,
+                base=self.base + piece * self.stride,
+                count=self.width,
+                modulus=self.width,
+                reduces=reduces,
+                deps=order.sendrecv(src),
+            )
+            order.took(src, dst)
 
 
 def one_way(ranks: IntArray, num_ranks: int) -> Rings:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simnet.collectives.collective import Collective, IntArray
 from simnet.collectives.layout import Layout, block_sizes
@@ -67,24 +68,26 @@ def step(
         Shape (n, m): ids of the part, -1 where there is none; repeated ones are dropped.
 
     """
-    src, dst = np.broadcast_arrays(np.atleast_1d(src), np.atleast_1d(dst))
-    shape = src.shape
-    offsets, flat = _compress(np.asarray(deps, dtype=np.int64).reshape(len(src), -1))
-
-    def spread(values: ArrayLike) -> IntArray:
-        return np.broadcast_to(np.asarray(values, dtype=np.int64), shape)
-
+    src, dst = np.asarray(src, dtype=np.int64), np.asarray(dst, dtype=np.int64)
+    n = max(src.size, dst.size)
+    offsets, flat = _compress(np.asarray(deps, dtype=np.int64).reshape(n, -1))
     return Step(
-        src=spread(src),
-        dst=spread(dst),
-        base=spread(base),
-        first=spread(first),
-        count=spread(count),
+        src=_spread(src, n),
+        dst=_spread(dst, n),
+        base=_spread(base, n),
+        first=_spread(first, n),
+        count=_spread(count, n),
         modulus=modulus,
-        reduces=np.broadcast_to(np.asarray(reduces, dtype=np.bool_), shape),
+        reduces=_spread(reduces, n, np.bool_),
         dep_offsets=offsets,
         deps=flat,
     )
+
+
+def _spread(values: ArrayLike, n: int, dtype: type = np.int64) -> NDArray[Any]:
+    """The values as an array of n; a single one is repeated."""
+    array: NDArray[Any] = np.asarray(values, dtype=dtype)
+    return array if array.shape == (n,) else np.full(n, array)
 
 
 def join(ranks: ArrayLike, deps: ArrayLike) -> Step:
@@ -202,10 +205,17 @@ def _layout(
 
 def _compress(rows: IntArray) -> tuple[IntArray, IntArray]:
     """Turn rows of ids into offsets and ids, without -1 and without repetitions."""
+    count, width = rows.shape
+    if width == 2 and count:
+        pairs = np.empty_like(rows)
+        low = np.minimum(rows[:, 0], rows[:, 1], out=pairs[:, 0])
+        high = np.maximum(rows[:, 0], rows[:, 1], out=pairs[:, 1])
+        if low.min() >= 0 and (low < high).all():
+            return np.arange(0, 2 * count + 1, 2), pairs.ravel()
     rows = np.sort(rows, axis=1)
     keep = rows >= 0
     keep[:, 1:] &= rows[:, 1:] != rows[:, :-1]
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    offsets = np.zeros(count + 1, dtype=np.int64)
     np.cumsum(keep.sum(axis=1), out=offsets[1:])
     return offsets, rows[keep]
 
@@ -216,21 +226,24 @@ def _expand(steps: Steps, layout: Layout, channel: int, chunks: bool) -> Iterato
     sizes = _Sizes(layout)
     for one in steps():
         bounds.append(bounds[-1] + len(one))
-        first_id = bounds[-2] * layout.parts
-        parts = np.repeat(np.arange(layout.parts), len(one))
-        chunk_offsets, carried = _chunks(one, layout.parts) if chunks else _no_chunks(len(parts))
+        parts, count = layout.parts, len(one) * layout.parts
+        chunk_offsets, carried = _chunks(one, parts) if chunks else _no_chunks(count)
         yield Transfers(
-            first_id=first_id,
-            src=np.tile(one.src, layout.parts),
-            dst=np.tile(one.dst, layout.parts),
-            size=np.concatenate([sizes.of(one, part) for part in range(layout.parts)]),
-            reduces=np.tile(one.reduces, layout.parts),
-            channel=channel + parts // layout.segments,
+            first_id=bounds[-2] * parts,
+            src=_tile(one.src, parts),
+            dst=_tile(one.dst, parts),
+            size=sizes.of(one),
+            reduces=_tile(one.reduces, parts),
+            channel=np.repeat(channel + np.arange(layout.lanes), count // layout.lanes),
             chunk_offsets=chunk_offsets,
             chunks=carried,
-            dep_offsets=_tile_offsets(one.dep_offsets, layout.parts),
-            deps=_deps(one.deps, bounds, layout.parts),
+            dep_offsets=_tile_offsets(one.dep_offsets, parts),
+            deps=_deps(one.deps, bounds, parts),
         )
+
+
+def _tile(column: NDArray[Any], parts: int) -> NDArray[Any]:
+    return column if parts == 1 else np.tile(column, parts)
 
 
 class _Sizes:
@@ -241,13 +254,23 @@ class _Sizes:
         self._alike = bool((layout.cell_sizes % layout.parts == 0).all())
         self._edges: dict[int, IntArray] = {}
 
-    def of(self, one: Step, part: int) -> IntArray:
+    def of(self, one: Step) -> IntArray:
+        """Bytes of each transfer of a step, for all parts one after the other."""
+        parts = self._layout.parts
+        if parts == 1:
+            return self._of(one, 0)
+        return np.concatenate([self._of(one, part) for part in range(parts)])
+
+    def _of(self, one: Step, part: int) -> IntArray:
         edges = self._edges_of(part)
-        last = one.first + one.count
-        past = np.maximum(last - one.modulus, 0)
+        begin = one.base + one.first
+        past = one.first + one.count - one.modulus
+        if past.max(initial=0) <= 0:
+            return self._before(edges, begin + one.count) - self._before(edges, begin)
+        past = np.maximum(past, 0)
         return (
-            self._before(edges, one.base + last - past)
-            - self._before(edges, one.base + one.first)
+            self._before(edges, begin + one.count - past)
+            - self._before(edges, begin)
             + self._before(edges, one.base + past)
             - self._before(edges, one.base)
         )
@@ -259,6 +282,8 @@ class _Sizes:
         return self._edges[key]
 
     def _before(self, edges: IntArray, cells: IntArray) -> IntArray:
+        if self._layout.repeats == 1:
+            return edges[cells]
         periods, rest = np.divmod(cells, len(edges) - 1)
         before: IntArray = periods * edges[-1] + edges[rest]
         return before
@@ -278,6 +303,8 @@ def _chunks(one: Step, parts: int) -> tuple[IntArray, IntArray]:
 
 
 def _tile_offsets(offsets: IntArray, parts: int) -> IntArray:
+    if parts == 1:
+        return offsets
     starts = np.arange(parts)[:, None] * offsets[-1] + offsets[:-1]
     return np.append(starts.ravel(), parts * offsets[-1])
 
@@ -285,7 +312,7 @@ def _tile_offsets(offsets: IntArray, parts: int) -> IntArray:
 def _deps(local: IntArray, bounds: array[int], parts: int) -> IntArray:
     """Turn ids of one part into ids of the schedule, for all parts."""
     if parts == 1:
-        return local.copy()
+        return local
     begins = np.array(bounds) if len(bounds) < 64 else np.frombuffer(bounds, dtype=np.int64)
     place = np.searchsorted(begins, local, side="right") - 1
     begin, length = begins[place], begins[place + 1] - begins[place]
