@@ -16,13 +16,20 @@ ENGINES = ("auto", "kernel", "reference")
 
 
 @functools.cache
-def kernel() -> str:
-    """Which engine serves by default: "kernel" where it was compiled, else "reference"."""
+def _lack() -> str | None:
+    """Why the kernel does not serve, after "the kernel "; None where it does."""
     try:
         load_core()
-    except ImportError:
-        return FluidModel.name
-    return KernelModel.name
+    except ModuleNotFoundError:
+        return "was not compiled when simnet was installed (no C++ compiler?)"
+    except ImportError as error:
+        return f"cannot be loaded ({error})"
+    return None
+
+
+def kernel() -> str:
+    """Which engine serves by default: "kernel" where it was compiled, else "reference"."""
+    return KernelModel.name if _lack() is None else FluidModel.name
 
 
 def make_model(
@@ -60,7 +67,7 @@ def make_model(
         if observer is not None:
             raise ValueError("engine='kernel' tells no observer: write 'auto' or 'reference'")
         if kernel() != "kernel":
-            raise RuntimeError("engine='kernel' was not compiled when simnet was installed")
+            raise RuntimeError(f"engine='kernel': it {_lack()}")
         return _make_kernel(net, transport, seed, repeats)
     if engine == "auto" and observer is None:
         if kernel() == "kernel":
@@ -78,8 +85,8 @@ def _make_kernel(net: Network, transport: Transport, seed: int, repeats: bool) -
 def _say_slow() -> None:
     """Say once that the slow twin serves."""
     warnings.warn(
-        "simnet's kernel was not compiled when it was installed (no C++ compiler?); the Python "
-        "reference gives the same times, a hundred times slower",
+        f"simnet's kernel {_lack()}; the Python reference gives the same times, "
+        "a hundred times slower",
         RuntimeWarning,
         stacklevel=4,
     )

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import simnet
-
-pytestmark = pytest.mark.skipif(simnet.kernel() != "kernel", reason="the kernel was not compiled")
+pytestmark = pytest.mark.kernel
 
 REFUSED = (ValueError, TypeError)
 WHOLE = [0, 1, 2, -1, 7, 2**31, 2**32 - 1, 2**32, 2**60, 2**63 - 1, -(2**63)]

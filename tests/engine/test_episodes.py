@@ -14,7 +14,7 @@ from simnet.engine import Clock, EpisodesModel, Fabric, KernelModel, make_model
 from simnet.testing import check_network_model
 from simnet.transport import Ideal, Retransmit
 
-pytestmark = pytest.mark.skipif(simnet.kernel() != "kernel", reason="the kernel was not compiled")
+pytestmark = pytest.mark.kernel
 
 TURNS = 12
 

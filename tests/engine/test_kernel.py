@@ -13,7 +13,7 @@ from simnet.engine.maxmin import max_min_rates
 from simnet.testing import check_network_model
 from simnet.transport import Ideal, Retransmit, Round
 
-pytestmark = pytest.mark.skipif(simnet.kernel() != "kernel", reason="the kernel was not compiled")
+pytestmark = pytest.mark.kernel
 
 RTOL = 1e-9
 CASES, CASES_A_TEST = 2000, 50

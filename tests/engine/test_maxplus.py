@@ -12,7 +12,7 @@ from simnet.engine import maxplus
 from simnet.engine.maxplus import max_plus
 from simnet.engine.program import compile_flows, compile_schedule
 
-pytestmark = pytest.mark.skipif(simnet.kernel() != "kernel", reason="the kernel was not compiled")
+pytestmark = pytest.mark.kernel
 
 RTOL = 1e-12
 CASES, CASES_A_TEST = 2000, 100

@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import simnet
-
-pytestmark = pytest.mark.skipif(simnet.kernel() != "kernel", reason="the kernel was not compiled")
+pytestmark = pytest.mark.kernel
 
 BANDWIDTHS = st.sampled_from([1.0, 2.0, 3.0, 7.0, 10.0, 1e6])
 

@@ -1,0 +1,62 @@
+"""Which engine a run gets, and what is said where the kernel is missing or broken."""
+
+import warnings
+
+import pytest
+
+import simnet
+import topologies
+from simnet.engine import models
+
+NET = simnet.Network(topologies.star(3, bandwidth=100.0))
+FLOW = simnet.flows(0, 1, 100)
+
+
+@pytest.fixture
+def without_kernel(monkeypatch):
+    """A function that makes the kernel fail to load with a given error."""
+
+    def forget():
+        models._lack.cache_clear()
+        models._say_slow.cache_clear()
+
+    def fail_with(error):
+        def load_core():
+            raise error
+
+        monkeypatch.setattr(models, "load_core", load_core)
+        forget()
+
+    yield fail_with
+    monkeypatch.undo()
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("No module named core"), "was not compiled when simnet was installed"),
+        (ImportError("undefined symbol: x"), r"cannot be loaded \(undefined symbol: x\)"),
+    ],
+)
+def test_the_reference_serves_and_says_why_once(without_kernel, error, said):
+    without_kernel(error)
+    assert simnet.kernel() == "reference"
+    with pytest.warns(RuntimeWarning, match=f"^simnet's kernel {said}") as caught:
+        engines = [simnet.simulate(NET, FLOW).engine for _ in range(2)]
+    assert (engines, len(caught)) == (["reference"] * 2, 1)
+    with pytest.raises(RuntimeError, match=f"^engine='kernel': it {said}"):
+        simnet.simulate(NET, FLOW, engine="kernel")
+
+
+def test_who_asks_for_the_reference_is_not_warned(without_kernel):
+    without_kernel(ModuleNotFoundError("No module named core"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert simnet.simulate(NET, FLOW, engine="reference").engine == "reference"
+
+
+@pytest.mark.kernel
+def test_the_kernel_serves_where_it_was_compiled():
+    assert simnet.kernel() == "kernel"
+    assert simnet.simulate(NET, FLOW).engine == "kernel"
