@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from simnet.collectives.collective import Collective, check_count
+from simnet.collectives.representative import Turn
 from simnet.collectives.schedule import Schedule
 from simnet.collectives.steps import Step, join, make_schedule, step
-from simnet.collectives.symmetry import Rotation, Swap
+from simnet.collectives.symmetry import Rotation, Swap, Translations
 
 _JOIN_DEPS = 1 << 20
 """Dependencies of joins that are expanded at a time."""
@@ -51,16 +52,45 @@ def direct(collective: Collective, num_ranks: int) -> Schedule:
         count=2 * all_pairs + num_ranks if kind == "all_reduce" else all_pairs,
         cells_per_block=num_ranks if kind == "all_reduce" else 1,
         symmetry=(Rotation(num_ranks), Swap(0, 1)),
+        translations=Translations((num_ranks,)),
+        turn=lambda: _turn(kind, num_ranks),
+    )
+
+
+def _turn(kind: str, num_ranks: int) -> Turn:
+    """Return what rank 0 sends: all at once, in an all_reduce twice, with a join in between."""
+    others, once = np.arange(1, num_ranks), num_ranks - 1
+    if kind != "all_reduce":
+        reduces = np.full(once, kind == "reduce_scatter")
+        offsets, none = np.zeros(num_ranks, dtype=np.int64), others[:0]
+        return Turn(
+            to=others, count=np.ones_like(others), reduces=reduces, dep_offsets=offsets, deps=none
+        )
+    to = np.concatenate([others, [0], others])
+    awaited = np.concatenate([np.zeros(once, dtype=np.int64), [once], np.ones(once, np.int64)])
+    return Turn(
+        to=to,
+        count=np.minimum(to, 1),
+        reduces=np.arange(len(to)) < once,
+        dep_offsets=np.concatenate([[0], np.cumsum(awaited)]),
+        deps=np.concatenate([np.arange(once), np.full(once, once)]),
+        pieces={once: np.array([len(ranks) for ranks in _joined(num_ranks)])},
     )
 
 
 def _joins(num_ranks: int) -> Iterator[Step]:
     """Yield a join a rank that waits for what the others sent it: id (k - 1) N + r - k."""
-    some = max(1, _JOIN_DEPS // num_ranks)
-    for begin in range(0, num_ranks, some):
-        ranks = np.arange(begin, min(begin + some, num_ranks))
-        k = np.arange(1, num_ranks)
+    k = np.arange(1, num_ranks)
+    for some in _joined(num_ranks):
+        ranks = np.array(some)
         yield join(ranks, (k - 1) * num_ranks + (ranks[:, None] - k) % num_ranks)
+
+
+def _joined(num_ranks: int) -> list[range]:
+    """Return the ranks whose joins are expanded at a time."""
+    some = max(1, _JOIN_DEPS // num_ranks)
+    every = range(num_ranks)
+    return [every[begin : begin + some] for begin in range(0, num_ranks, some)]
 
 
 def flat(collective: Collective, num_ranks: int) -> Schedule:

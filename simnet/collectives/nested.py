@@ -9,10 +9,11 @@ import numpy as np
 
 from simnet.collectives.binomial import inward, outward
 from simnet.collectives.collective import Collective, IntArray, check_count, check_list
+from simnet.collectives.representative import Turn, sendrecv
 from simnet.collectives.rings import Rings, one_way
 from simnet.collectives.schedule import Schedule
 from simnet.collectives.steps import Sequencer, Step, make_schedule, powers_below
-from simnet.collectives.symmetry import GridRotation, Relabelled
+from simnet.collectives.symmetry import GridRotation, Relabelled, Translations
 
 
 def torus(collective: Collective, num_ranks: int, *, dims: Sequence[int]) -> Schedule:
@@ -43,6 +44,8 @@ def torus(collective: Collective, num_ranks: int, *, dims: Sequence[int]) -> Sch
         cells_per_block=num_ranks,
         widest=_widest(sizes),
         symmetry=turns,
+        translations=Translations(sizes),
+        turn=lambda: _turn(sizes),
     )
 
 
@@ -81,6 +84,8 @@ def hierarchical(
         cells_per_block=num_ranks,
         widest=_widest(sizes),
         symmetry=turns,
+        translations=Translations(sizes, ranks),
+        turn=lambda: _turn(sizes),
     )
 
 
@@ -145,6 +150,21 @@ def _along_dims(dims: tuple[int, ...], ranks: IntArray) -> Iterator[Step]:
         yield from ring.reduce_scatter(order)
     for ring in reversed(rings):
         yield from ring.all_gather(order)
+
+
+def _turn(dims: tuple[int, ...]) -> Turn:
+    """Return what the rank at place 0 sends along every dimension and back."""
+    width, to, count = math.prod(dims), [], []
+    for dim, length in enumerate(dims):
+        width //= length
+        to.append(np.full(length - 1, math.prod(dims[dim + 1 :])))
+        count.append(np.full(length - 1, width))
+    there = sum(length - 1 for length in dims)
+    return sendrecv(
+        np.concatenate([*to, *reversed(to)]),
+        np.concatenate([*count, *reversed(count)]),
+        np.arange(2 * there) < there,
+    )
 
 
 def _by_leaders(collective: Collective, num_ranks: int, groups: list[IntArray]) -> Schedule:

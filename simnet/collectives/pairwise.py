@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from simnet.collectives.collective import Collective
+from simnet.collectives.representative import sendrecv
 from simnet.collectives.schedule import Schedule
 from simnet.collectives.steps import Sequencer, Step, make_schedule, step
-from simnet.collectives.symmetry import Rotation, bit_flips
+from simnet.collectives.symmetry import Rotation, Translations, bit_flips, hypercube
 
 
 def pairwise(collective: Collective, num_ranks: int) -> Schedule:
@@ -47,4 +48,6 @@ def pairwise(collective: Collective, num_ranks: int) -> Schedule:
         steps=steps,
         count=num_ranks * (num_ranks - 1),
         symmetry=bit_flips(num_ranks) if power_of_two else (Rotation(num_ranks),),
+        translations=hypercube(num_ranks) if power_of_two else Translations((num_ranks,)),
+        turn=lambda: sendrecv(np.arange(1, num_ranks), 1, False),
     )

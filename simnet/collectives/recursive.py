@@ -20,9 +20,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from simnet.collectives.collective import Collective, IntArray
-from simnet.collectives.schedule import RankMap, Schedule
+from simnet.collectives.representative import Turn, sendrecv
+from simnet.collectives.schedule import Schedule
 from simnet.collectives.steps import Sequencer, Step, make_schedule, powers_below, step
-from simnet.collectives.symmetry import Rotation, bit_flips
+from simnet.collectives.symmetry import RankMap, Rotation, Translations, bit_flips, hypercube
 
 
 def recursive_halving_doubling(collective: Collective, num_ranks: int) -> Schedule:
@@ -53,6 +54,10 @@ def recursive_halving_doubling(collective: Collective, num_ranks: int) -> Schedu
             yield _exchange(order, core, distance, held, reduces=False)
         yield from _fold_out(order, num_ranks, size)
 
+    def turn() -> Turn:
+        up = powers_below(size)
+        return sendrecv(up[::-1] + up, up[::-1] + up, np.arange(2 * len(up)) < len(up))
+
     folded = num_ranks - size
     return make_schedule(
         collective,
@@ -63,6 +68,8 @@ def recursive_halving_doubling(collective: Collective, num_ranks: int) -> Schedu
         cells_per_block=size,
         widest=size if folded else max(1, size // 2),
         symmetry=_flips(num_ranks),
+        translations=hypercube(num_ranks),
+        turn=None if folded else turn,
     )
 
 
@@ -98,6 +105,8 @@ def recursive_doubling(collective: Collective, num_ranks: int) -> Schedule:
         steps=steps,
         count=size * len(powers_below(size)) + 2 * (num_ranks - size),
         symmetry=_flips(num_ranks),
+        translations=hypercube(num_ranks),
+        turn=None if num_ranks > size else lambda: sendrecv(powers_below(size), 1, True),
     )
 
 
@@ -165,6 +174,8 @@ def dissemination(collective: Collective, num_ranks: int) -> Schedule:
         steps=steps,
         count=num_ranks * len(powers_below(num_ranks)),
         symmetry=(Rotation(num_ranks),),
+        translations=Translations((num_ranks,)),
+        turn=lambda: sendrecv(powers_below(num_ranks), 0, False),
     )
 
 
@@ -185,6 +196,13 @@ def _logarithmic(
             else:
                 yield _circulate(order, num_ranks, distance, reduces=reduces)
 
+    def turn() -> Turn:
+        to = np.array(distances[::-1] if reduces else distances)
+        if flips:
+            return sendrecv(to, to, reduces)
+        count = np.minimum(to, num_ranks - to)
+        return sendrecv(to if reduces else num_ranks - to, count, reduces)
+
     return make_schedule(
         collective,
         num_ranks,
@@ -193,6 +211,8 @@ def _logarithmic(
         count=num_ranks * len(distances),
         widest=max(1, distances[-1]) if distances else 1,
         symmetry=flips or (Rotation(num_ranks),),
+        translations=hypercube(num_ranks) if flips else Translations((num_ranks,)),
+        turn=turn,
     )
 
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnet.collectives.collective import Collective, IntArray
+from simnet.collectives.representative import Turn, sendrecv
 from simnet.collectives.schedule import Schedule
 from simnet.collectives.steps import Sequencer, Step, make_schedule, step
-from simnet.collectives.symmetry import Reflection, Rotation
+from simnet.collectives.symmetry import Reflection, Rotation, Translations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -141,6 +142,16 @@ def _ring(collective: Collective, num_ranks: int, algorithm: str, *, directions:
         if kind != "reduce_scatter":
             yield from rings.all_gather(order)
 
+    def turn() -> Turn:
+        count = phases * (num_ranks - 1)
+        halves = np.arange(count) < (num_ranks - 1 if kind != "all_gather" else 0)
+        return sendrecv(
+            np.tile([1, num_ranks - 1][:directions], count),
+            1,
+            np.repeat(halves, directions),
+            slots=directions,
+        )
+
     turns = (Rotation(num_ranks), Reflection(num_ranks))
     return make_schedule(
         collective,
@@ -150,6 +161,8 @@ def _ring(collective: Collective, num_ranks: int, algorithm: str, *, directions:
         count=phases * directions * num_ranks * (num_ranks - 1),
         cells_per_block=directions * blocks,
         symmetry=turns[:directions],
+        translations=Translations((num_ranks,)),
+        turn=turn,
     )
 
 
@@ -191,4 +204,6 @@ def ring_all_to_all(collective: Collective, num_ranks: int) -> Schedule:
         count=num_ranks * (num_ranks - 1),
         widest=num_ranks - 1,
         symmetry=(Rotation(num_ranks),),
+        translations=Translations((num_ranks,)),
+        turn=lambda: sendrecv(1, num_ranks - np.arange(1, num_ranks), False),
     )

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from simnet.collectives.collective import Collective, IntArray
 from simnet.collectives.layout import Layout
+from simnet.collectives.symmetry import RankMap, Translations
 
 BoolArray = NDArray[np.bool_]
-RankMap = Callable[[IntArray], IntArray]
-"""A permutation of group ranks, as a function of an array of ranks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,6 +80,42 @@ class Transfers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Representative:
+    """One transfer for each N of a schedule that its translations map onto each other.
+
+    Representative i goes from place 0 to place ``to[i]``; from every other place p the schedule
+    has one that goes to ``translations.add(p, to[i])`` and is like it in all else, and it waits
+    for transfers that are translations of representatives `deps`.
+
+    Attributes
+    ----------
+    translations
+        The group, and the rank at each of its places.
+    to
+        Places; int64, shape (n,); 0 for a join.
+    size, reduces, channel, dep_offsets, deps
+        As in `Transfers`; `deps` are representatives.
+    runs, copies
+        The schedule's transfers, in order, are ``copies[0]`` translations of representative
+        ``runs[0]``, then ``copies[1]`` of ``runs[1]``, and so on.
+    """
+
+    translations: Translations
+    to: IntArray
+    size: IntArray
+    reduces: BoolArray
+    channel: IntArray
+    dep_offsets: IntArray
+    deps: IntArray
+    runs: IntArray
+    copies: IntArray
+
+    def __len__(self) -> int:
+        """Return the number of representatives."""
+        return len(self.to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Schedule:
     """The transfers of one algorithm for one collective over a number of ranks.
 
@@ -105,6 +140,9 @@ class Schedule:
         Generators of a group of rank permutations, each of which maps the set of transfers
         (source, destination, bytes, channel, order on a connection, dependencies) onto itself.
         Empty where none is known.
+    representative
+        Function that returns one transfer for all that a group of translations maps onto each
+        other; None where that is not known.
     """
 
     collective: Collective
@@ -114,6 +152,7 @@ class Schedule:
     layout: Layout
     expand: Callable[[bool], Iterator[Transfers]]
     symmetry: tuple[RankMap, ...] = ()
+    representative: Callable[[], Representative] | None = None
 
     @property
     def in_flight(self) -> int:

@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from simnet.collectives.collective import Collective, IntArray
 from simnet.collectives.layout import Layout, block_sizes
-from simnet.collectives.schedule import BoolArray, RankMap, Schedule, Transfers
+from simnet.collectives.representative import Turn, represent
+from simnet.collectives.schedule import BoolArray, Representative, Schedule, Transfers
+from simnet.collectives.symmetry import RankMap, Translations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,6 +140,8 @@ def make_schedule(
     cells_per_block: int = 1,
     widest: int = 1,
     symmetry: Sequence[RankMap] = (),
+    translations: Translations | None = None,
+    turn: Callable[[], Turn] | None = None,
 ) -> Schedule:
     """Make the schedule of an algorithm given by the steps of one part.
 
@@ -157,11 +161,19 @@ def make_schedule(
         Most cells that one transfer carries.
     symmetry
         Rank permutations that hold where all cells are of one size; dropped where not.
+    translations, turn
+        Those of them that move any rank to any other in exactly one way, and what rank 0 sends.
 
     """
     if num_ranks == 1:
-        steps, count, widest, symmetry = _no_steps, 0, 1, ()
+        steps, count, widest, symmetry, turn = _no_steps, 0, 1, (), None
     layout = _layout(collective, num_ranks, algorithm, cells_per_block, widest)
+
+    def representative() -> Representative:
+        assert turn is not None
+        assert translations is not None
+        return represent(turn(), translations, layout, collective.channel)
+
     return Schedule(
         collective=collective,
         num_ranks=num_ranks,
@@ -170,6 +182,7 @@ def make_schedule(
         layout=layout,
         expand=lambda chunks: _expand(steps, layout, collective.channel, chunks),
         symmetry=tuple(symmetry) if layout.is_even else (),
+        representative=representative if turn is not None and layout.is_even else None,
     )
 
 

@@ -7,11 +7,15 @@ cost no memory whatever the number of ranks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from simnet.collectives.collective import IntArray
+
+RankMap = Callable[[IntArray], IntArray]
+"""A permutation of group ranks, as a function of an array of ranks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,59 @@ class Relabelled:
         """Map an array of ranks."""
         mapped: IntArray = self.ranks[self.places(np.argsort(self.ranks)[ranks])]
         return mapped
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Translations:
+    """The moves of a grid that wraps round: place p is moved by place q to their sum.
+
+    Each moves place 0 to a place of its own, so any place is moved to any other by exactly one.
+
+    Attributes
+    ----------
+    dims
+        Extents of the grid, row-major: ``(N,)`` is a ring, ``(2, 2, ..., 2)`` a hypercube, whose
+        sum is XOR.
+    ranks
+        The group rank at each place; None: its own number.
+    """
+
+    dims: tuple[int, ...]
+    ranks: IntArray | None = None
+
+    @property
+    def num_ranks(self) -> int:
+        """How many places there are."""
+        return math.prod(self.dims)
+
+    @property
+    def generators(self) -> tuple[int, ...]:
+        """The steps by one along each dimension, as places."""
+        strides = (math.prod(self.dims[dim + 1 :]) for dim in range(len(self.dims)))
+        return tuple(
+            stride for stride, length in zip(strides, self.dims, strict=True) if length > 1
+        )
+
+    def add(self, places: IntArray, by: IntArray) -> IntArray:
+        """Move places by places; arrays that broadcast."""
+        if len(self.dims) == 1:
+            return (places + by) % self.num_ranks
+        if set(self.dims) == {2}:
+            return places ^ by
+        moved, stride = np.zeros_like(places + by), 1
+        for length in reversed(self.dims):
+            moved += (places // stride + by // stride) % length * stride
+            stride *= length
+        return moved
+
+    def ranks_at(self, places: IntArray) -> IntArray:
+        """Return the group ranks at some places."""
+        return places if self.ranks is None else self.ranks[places]
+
+
+def hypercube(num_ranks: int) -> Translations:
+    """Return the translations of a hypercube (a power of two of ranks)."""
+    return Translations((2,) * (num_ranks - 1).bit_length())
 
 
 def bit_flips(num_ranks: int) -> tuple[Exclusive, ...]:

@@ -108,3 +108,60 @@ def test_equal_splits_are_symmetric_in_any_order_of_islands():
     schedule = collectives.build(work, 6, "hierarchical")
     assert len(schedule.symmetry) == 2
     check(schedule)
+
+
+def copies_of(representative):
+    """Each transfer's representative, in the schedule's order."""
+    return np.repeat(representative.runs, representative.copies)
+
+
+def check_representative(schedule):
+    """Every transfer is the translation of its representative, and so is all that it waits for."""
+    one, all_of_it = schedule.representative(), schedule.transfers(chunks=False)
+    which, group = copies_of(one), one.translations
+    assert len(which) == len(all_of_it)
+    place = np.empty(schedule.num_ranks, dtype=np.int64)
+    place[group.ranks_at(np.arange(schedule.num_ranks))] = np.arange(schedule.num_ranks)
+    src, dst = place[all_of_it.src], place[all_of_it.dst]
+    assert (group.add(src, one.to[which]) == dst).all()
+    for name in ("size", "reduces", "channel"):
+        assert (getattr(all_of_it, name) == getattr(one, name)[which]).all(), name
+    # One from every place for each representative.
+    assert len(set(zip(which.tolist(), src.tolist(), strict=True))) == len(which)
+    # The ends of what a transfer waits for are those of its representative's, moved.
+    for transfer in range(len(all_of_it)):
+        awaited = set(which[all_of_it.deps_of(transfer)].tolist())
+        first = one.dep_offsets[which[transfer]], one.dep_offsets[which[transfer] + 1]
+        assert awaited == set(one.deps[slice(*first)].tolist())
+
+
+@pytest.mark.parametrize(("kind", "name"), sorted(SYMMETRIC))
+def test_one_rank_represents_all(schedule_of, kind, name):
+    some = 0
+    for ranks in (2, 3, 4, 5, 6, 7, 8, 9, 12, 16):
+        for cut in ({}, {"segment": 64, "channels": 2} if kind != "barrier" else {}):
+            schedule = schedule_of(kind, ranks, name, size=32 * ranks, **cut)
+            assert bool(schedule.representative) == bool(schedule.symmetry), ranks
+            if schedule.representative:
+                check_representative(schedule)
+                some += 1
+    assert some >= 6
+
+
+def test_joins_expanded_bit_by_bit_are_represented_too(schedule_of, monkeypatch):
+    monkeypatch.setattr("simnet.collectives.direct._JOIN_DEPS", 20)
+    check_representative(
+        schedule_of("all_reduce", 7, "direct", size=7 * 64, segment=16, channels=2)
+    )
+
+
+def test_islands_in_any_order_are_represented():
+    work = collectives.all_reduce(6, islands=[[5, 0], [3, 1], [2, 4]])
+    check_representative(collectives.build(work, 6, "hierarchical"))
+    check_representative(collectives.build(collectives.all_reduce(24, dims=(2, 3, 4)), 24, "torus"))
+
+
+def test_what_does_not_divide_has_no_representative(schedule_of):
+    assert schedule_of("all_reduce", 8, "ring", size=1001).representative is None
+    assert schedule_of("all_reduce", 1, "ring", size=1001).representative is None
+    assert schedule_of("all_reduce", 6, "recursive_doubling", size=1001).representative is None
