@@ -276,6 +276,16 @@ class Network:
         """Seconds one way along `route`."""
         return float(sum(self.links.latency[self.route(src, dst, channel)].tolist()))
 
+    def is_hub(self, ranks: LinkIndices) -> bool:
+        """Whether all routes between some ranks are one cable to one common node and one on."""
+        hosts, (out, into) = self.hosts[ranks], self._router.only
+        out, into, cables = out[hosts], into[hosts], self._router.cables
+        if self._paths or not len(ranks) or min(out.min(), into.min()) < 0:
+            return False
+        hub = cables.target[out[0]]
+        ends = (cables.target[out] == hub).all() and (cables.source[into] == hub).all()
+        return bool(ends and cables.forwards[hub])
+
     def latencies_of(self, offsets: LinkIndices, links: LinkIndices) -> NDArray[np.float64]:
         """Seconds one way along each of many routes, as `routes_of` gives them; (n,)."""
         total = np.zeros(len(offsets) - 1)

@@ -57,6 +57,11 @@ class Router:
         search_bytes = 21 * cables.num_nodes + 8 * len(cables.source)
         self._most = max(1, _KEPT_BYTES // search_bytes)
 
+    @property
+    def only(self) -> tuple[Ints, Ints]:
+        """The one cable out of each node, and the one into it; -1 where there is none or more."""
+        return self._only_out, self._only_in
+
     def route(self, source: int, destination: int, key: int) -> list[int] | None:
         """The links from one node to another, or None; the key decides among equals."""
         last = int(self._only_in[destination])
