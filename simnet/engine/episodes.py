@@ -124,6 +124,11 @@ class EpisodesModel:
         number = job.number - self._jobs[0].number
         self._note((number, job.program.places[rank], self._since(time)), entry)
 
+    def arrive_all(self, job: Job, times: FloatArray) -> None:
+        """Let all ranks of a job enter, each at its own instant."""
+        for rank, time in zip(job.program.ranks, times.tolist(), strict=True):
+            self.arrive(job, rank, time)
+
     def carried(self, time: float) -> IntArray:
         """Bytes that each link has carried by `time`."""
         if self._begin is not None:
@@ -168,7 +173,7 @@ class EpisodesModel:
             return self._run_live(time, horizon)
         if self._is_over():
             self._end_episode()
-        return [Departure(job, rank, time) for job, rank, _ in late]
+        return [Departure(job, ranks, time) for job, ranks, _ in late]
 
     # Episodes
 
@@ -234,7 +239,7 @@ class EpisodesModel:
                 job = self._jobs[number]
                 rank = job.program.ranks[place]
                 self._leave(job, rank, time)
-                found.append(Departure(job, rank, time))
+                found.append(Departure(job, (rank,), time))
         if self._seen == len(node.outputs):
             if node.over:
                 self._finish_played(node)
@@ -276,10 +281,11 @@ class EpisodesModel:
         while (instant := self._kernel.next_time()) < time:
             for departure in self._kernel.advance(instant):
                 job = self._owners[departure.job.number]
-                if departure.rank not in job.left:
-                    # Played back it would have left a rounding later.
-                    self._leave(job, departure.rank, self._now)
-                    self._late.append(Departure(job, departure.rank, self._now))
+                for rank in departure.ranks:
+                    if rank not in job.left:
+                        # Played back it would have left a rounding later.
+                        self._leave(job, rank, self._now)
+                        self._late.append(Departure(job, (rank,), self._now))
 
     def _run_live(self, time: float, horizon: float) -> list[Departure]:
         assert self._begin is not None
@@ -288,13 +294,13 @@ class EpisodesModel:
         when = time
         for departure in self._kernel.run(time, horizon):
             job, when = self._owners[departure.job.number], departure.time
-            if departure.rank in job.left:
-                continue  # played back, it left a rounding earlier: no output of this node
-            if not self._lost:
-                number = job.number - self._jobs[0].number
-                left.append((number, job.program.places[departure.rank]))
-            self._leave(job, departure.rank, when)
-            found.append(Departure(job, departure.rank, when))
+            # Played back, some left a rounding earlier: no output of this node.
+            for rank in [rank for rank in departure.ranks if rank not in job.left]:
+                if not self._lost:
+                    number = job.number - self._jobs[0].number
+                    left.append((number, job.program.places[rank]))
+                self._leave(job, rank, when)
+                found.append(Departure(job, (rank,), when))
         self._now = max(self._now, when)
         over = self._is_over()
         if not self._lost:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import total_ordering
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -19,10 +19,10 @@ from simnet.network import Network
 
 
 class Departure(NamedTuple):
-    """A rank's own part of a job is over: what the world outside a network can see."""
+    """Some ranks' own parts of a job are over: what the world outside a network can see."""
 
     job: Job
-    rank: int
+    ranks: Sequence[int]
     time: float
 
 
@@ -56,6 +56,9 @@ class NetworkModel(Protocol):
     def arrive(self, job: Job, rank: int, time: float) -> None:
         """Let a global rank enter a job at an instant that has not passed."""
 
+    def arrive_all(self, job: Job, times: NDArray[np.float64]) -> None:
+        """Let all ranks of a job enter, each at its own instant; in the order of their places."""
+
     def carried(self, time: float) -> NDArray[np.int64]:
         """Bytes that each link has carried by `time`, which `next_time()` has not passed."""
 
@@ -77,6 +80,43 @@ class RunsAhead(NetworkModel, Protocol):
         """
 
 
+class Departures(Mapping[int, simpy.Event]):
+    """Each rank's event of leaving a job, made when it is asked for."""
+
+    def __init__(self, env: Clock, job: Job) -> None:
+        self._env, self._job = env, job
+        self._made: dict[int, simpy.Event] = {}
+
+    def __getitem__(self, rank: int) -> simpy.Event:
+        """The event of a global rank; one that has left already is over, with its time."""
+        event = self._made.get(rank)
+        if event is None:
+            if rank not in self._job.program.places:
+                raise KeyError(rank)
+            event = self._made[rank] = self._env.event()
+            if rank in self._job.left:
+                event._ok, event._value = True, self._job.left[rank]
+                event.callbacks = None  # type: ignore[assignment]  # as SimPy marks what is over
+        return event
+
+    def __iter__(self) -> Iterator[int]:
+        """The global ranks, in the order of the group."""
+        return iter(self._job.program.ranks)
+
+    def __len__(self) -> int:
+        """How many ranks take part."""
+        return len(self._job.program.ranks)
+
+    def __contains__(self, rank: object) -> bool:
+        """Whether a global rank takes part."""
+        return rank in self._job.program.places
+
+    def waited_for(self, ranks: Sequence[int]) -> list[tuple[int, simpy.Event]]:
+        """Of some ranks those whose events somebody has asked for."""
+        made = self._made
+        return [(rank, made[rank]) for rank in ranks if rank in made] if made else []
+
+
 class Operation:
     """A piece of work on the clock.
 
@@ -89,7 +129,8 @@ class Operation:
     plan : Plan or None
         Which algorithm runs and why; None for flows.
     left : mapping of int to simpy.Event
-        Per global rank: triggered when the rank's own part is over, with the time as value.
+        Per global rank: triggered when the rank's own part is over, with the time as value. An
+        event is made when it is first asked for.
     done : simpy.Event
         Triggered when every rank has left, with the time as value.
     start : float
@@ -106,9 +147,7 @@ class Operation:
         self.announced: set[int] = set()
         self.start = float(fabric.env.now + job.program.first_release)
         self.plan = plan
-        self.left: Mapping[int, simpy.Event] = {
-            rank: fabric.env.event() for rank in job.program.ranks
-        }
+        self.left = Departures(fabric.env, job)
         self.done = fabric.env.event()
 
     def arrive(self, rank: int, time: float | None = None) -> None:
@@ -185,8 +224,13 @@ class Fabric:
         operation = self.post(work, sequence=sequence)
         ranks = operation.job.program.ranks
         after = np.zeros(len(ranks)) if isinstance(work, Flows) else work.arrival_times(len(ranks))
-        for rank, delay in zip(ranks, after.tolist(), strict=True):
-            operation.arrive(rank, self.env.now + delay)
+        operation.announced.update(ranks)
+        if ranks:
+            times = self.env.now + after
+            if operation.job.program.releases is None:
+                operation.start = float(times.min())
+            self.model.arrive_all(operation.job, times)
+            self._plan_wake()
         return operation
 
     def send(self, src: int, dst: int, size: int | str, *, channel: int = 0) -> simpy.Event:
@@ -245,18 +289,23 @@ class Fabric:
                 departures, self._held = (), departures
         elif not departures:
             departures = self.model.advance(time)
-        for job, rank, time in sorted(departures, key=_turn):
-            operation = self._operation_of[job.number]
-            operation.left[rank].succeed(time)
-            if job.done and not operation.done.triggered:
-                operation.done.succeed(time)
+        self._tell(departures)
         self._plan_wake()
 
-
-def _turn(departure: Departure) -> tuple[object, ...]:
-    """Whose rank goes on first of those that leave at one instant."""
-    job, rank, _ = departure
-    return (rank, job.order, job.number)
+    def _tell(self, departures: Sequence[Departure]) -> None:
+        """Trigger what is waited for: of the ranks that leave at one instant, in their order."""
+        waited: list[tuple[int, Job, simpy.Event, float]] = []
+        for job, ranks, time in departures:
+            events = self._operation_of[job.number].left.waited_for(ranks)
+            waited += [(rank, job, event, time) for rank, event in events]
+        if len(waited) > 1:
+            waited.sort(key=lambda each: (each[0], each[1].order, each[1].number))
+        for _, _, event, time in waited:
+            event.succeed(time)
+        for job, _, time in departures:
+            done = self._operation_of[job.number].done
+            if job.done and not done.triggered:
+                done.succeed(time)
 
 
 @total_ordering

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,6 +88,11 @@ class KernelModel:
         """Let a global rank enter a job at an instant that has not passed."""
         self._core.arrive(job.number, job.program.places[rank], time)
 
+    def arrive_all(self, job: Job, times: FloatArray) -> None:
+        """Let all ranks of a job enter, each at its own instant."""
+        for place, time in enumerate(times.tolist()):
+            self._core.arrive(job.number, place, time)
+
     def carried(self, time: float) -> IntArray:
         """Bytes that each link has carried by `time`, retransmissions included."""
         carried = np.zeros(self._net.num_links, dtype=np.int64)
@@ -106,11 +112,12 @@ class KernelModel:
         """Carry out `time`, then all before `horizon` until a rank leaves."""
         when, left = self._core.advance(time, horizon)
         departures = []
-        for number, place in zip(left[::2], left[1::2], strict=True):
+        pairs = zip(left[::2], left[1::2], strict=True)
+        for number, group in itertools.groupby(pairs, key=operator.itemgetter(0)):
             job = self._jobs[number]
-            rank = job.program.ranks[place]
-            job.left[rank] = when
-            departures.append(Departure(job, rank, when))
+            ranks = [job.program.ranks[place] for _, place in group]
+            job.left.update(dict.fromkeys(ranks, when))
+            departures.append(Departure(job, ranks, when))
         return departures
 
     def rates(self) -> list[tuple[tuple[int, ...], int, float]]:

@@ -105,6 +105,11 @@ class FluidModel:
         assert isinstance(job, ListedJob)
         self._note(time, Arrival(job, rank))
 
+    def arrive_all(self, job: Job, times: NDArray[np.float64]) -> None:
+        """Let all ranks of a job enter, each at its own instant."""
+        for rank, time in zip(job.program.ranks, times.tolist(), strict=True):
+            self.arrive(job, rank, time)
+
     def carried(self, time: float) -> NDArray[np.int64]:
         """Bytes that each link has carried by `time`, retransmissions included."""
         carried = self._link_bytes.copy()
@@ -247,7 +252,7 @@ class FluidModel:
 
     def _leave(self, job: ListedJob, rank: int, time: float) -> None:
         if job.leave(rank, time):
-            self._departures.append(Departure(job, rank, time))
+            self._departures.append(Departure(job, (rank,), time))
 
 
 def _turn(item: tuple[ListedJob, int]) -> tuple[object, ...]:
