@@ -21,7 +21,9 @@ template <class Entry>
 class TimeHeap {
  public:
   bool empty() const { return entries_.empty(); }
+  size_t size() const { return entries_.size(); }
   const Entry& top() const { return entries_.front(); }
+  Entry& top() { return entries_.front(); }
 
   void push(const Entry& entry) {
     size_t at = entries_.size();

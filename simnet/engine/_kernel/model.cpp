@@ -27,7 +27,7 @@ Model::Model(std::vector<double> capacity, size_t links, size_t ranks, Outside o
   for (size_t rank = 0; rank < ranks; ++rank) {
     const int64_t link = static_cast<int64_t>(links + rank), weight = 1;
     const bool bound = capacity[links + rank] < INF;
-    reducers_.push_back(bound ? fair_.route_class({&link, &weight, 1}) : NONE);
+    reducers_.push_back(bound ? fair_.add_route({&link, &weight, 1}) : NONE);
   }
 }
 
@@ -40,7 +40,7 @@ uint32_t Model::add_connection(const Hops& route, double delay, bool draws) {
     }
   }
   Connection connection;
-  connection.route = fair_.route_class(route);
+  connection.route = fair_.add_route(route);
   connection.delay = delay;
   connection.draws = draws;
   connections_.push_back(connection);
@@ -418,8 +418,8 @@ void Model::carried(double time, int64_t* links) const {
     if (leg.round == NONE) return;
     const double size = static_cast<double>(bytes_on_wire(leg));
     const int64_t gone = static_cast<int64_t>(size - std::max(left, 0.0));
-    const Hop* hops = fair_.hops_of(route);
-    for (size_t hop = 0; hop < fair_.hops(route); ++hop) {
+    const Hop* hops = fair_.routes().at(route);
+    for (size_t hop = 0; hop < fair_.routes().hops(route); ++hop) {
       links[hops[hop].link] += gone * hops[hop].weight;
     }
   });

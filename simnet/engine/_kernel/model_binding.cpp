@@ -236,10 +236,10 @@ PyObject* rates(PyObject* self, PyObject*) {
     const Fair& fair = model_of(self).fair();
     const Ref list(checked(PyList_New(0)));
     for (const Fair::Active& one : fair.active()) {
-      const Py_ssize_t hops = static_cast<Py_ssize_t>(fair.hops(one.route));
+      const Py_ssize_t hops = static_cast<Py_ssize_t>(fair.routes().hops(one.route));
       const Ref links(checked(PyTuple_New(hops)));
       for (Py_ssize_t hop = 0; hop < hops; ++hop) {
-        const uint32_t link = fair.hops_of(one.route)[hop].link;
+        const uint32_t link = fair.routes().at(one.route)[hop].link;
         PyTuple_SetItem(links.get(), hop, checked(PyLong_FromUnsignedLong(link)));
       }
       const Ref item(checked(Py_BuildValue("OId", links.get(), one.count, one.rate)));
@@ -250,13 +250,13 @@ PyObject* rates(PyObject* self, PyObject*) {
   });
 }
 
-// work() → (solves, rounds of expansion, classes solved for)
+// work() → (repairs of levels, links looked at for them, fillings)
 PyObject* work(PyObject* self, PyObject*) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
     const Fair& fair = model_of(self).fair();
-    return checked(Py_BuildValue("KKK", static_cast<unsigned long long>(fair.solves),
-                                 static_cast<unsigned long long>(fair.expansions),
-                                 static_cast<unsigned long long>(fair.solved_classes)));
+    return checked(Py_BuildValue("KKK", static_cast<unsigned long long>(fair.repairs),
+                                 static_cast<unsigned long long>(fair.looks),
+                                 static_cast<unsigned long long>(fair.fillings)));
   });
 }
 

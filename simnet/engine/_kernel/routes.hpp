@@ -1,0 +1,61 @@
+// The routes that flows take, each known by a number.
+#pragma once
+
+#include <stddef.h>
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "heap.hpp"
+
+namespace simnet {
+
+// A link of a route, and how many of the flows that one flow stands for cross it: a flow of rate r
+// loads it by weight * r and counts as `weight` flows where it is shared.
+struct Hop {
+  uint32_t link, weight;
+};
+
+// A route as it is given.
+struct Hops {
+  const int64_t *links, *weights;
+  size_t count;
+};
+
+class Routes {
+ public:
+  explicit Routes(size_t num_links) : num_links_(num_links) {}
+
+  // The number of a route: the same for the same links and weights in the same order.
+  uint32_t number(const Hops& given);
+
+  size_t count() const { return routes_.size(); }
+  uint32_t hops(uint32_t route) const { return routes_[route].hops; }
+  const Hop* at(uint32_t route) const { return &hops_[routes_[route].begin]; }
+  uint32_t most_hops() const { return most_hops_; }
+
+  // Which class of flows is on it, NONE where none is.
+  uint32_t slot(uint32_t route) const { return routes_[route].slot; }
+  void set_slot(uint32_t route, uint32_t slot) { routes_[route].slot = slot; }
+
+  // The bytes that flows over it have carried.
+  int64_t bytes(uint32_t route) const { return routes_[route].bytes; }
+  void count_bytes(uint32_t route, int64_t bytes) { routes_[route].bytes += bytes; }
+
+ private:
+  struct Route {
+    uint32_t begin, hops, slot;
+    int64_t bytes;
+  };
+
+  bool is(uint32_t number, const Hops& given) const;
+
+  size_t num_links_;
+  std::vector<Route> routes_;
+  std::vector<Hop> hops_;  // of every route, one after the other
+  std::unordered_multimap<uint64_t, uint32_t> by_hash_;
+  uint32_t most_hops_ = 0;
+};
+
+}  // namespace simnet
