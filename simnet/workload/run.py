@@ -221,20 +221,27 @@ class _Cables:
     def __init__(self, net: Network) -> None:
         self._net = net
         self._is_cable = net.links.kind == CABLE
-        self._counts: dict[int, NDArray[np.int64]] = {}
+        self._counts: dict[int, tuple[NDArray[np.int64], int]] = {}
 
     def bytes_on_wire(self, operation: Operation) -> int:
         """Bytes of an operation summed over directed cables, retransmissions included."""
         job = operation.job
         program = job.program
-        crossed = self._counts.get(id(program))
-        if crossed is None:
-            crossed = self._counts[id(program)] = self._count(program)
-        begun = ~np.isnan(np.asarray(job.start))
-        sent = np.asarray(program.size, dtype=np.int64) + np.asarray(job.retransmitted)
+        found = self._counts.get(id(program))
+        if found is None:
+            found = self._counts[id(program)] = self._count(program)
+        crossed, total = found
+        if job.done and not job.retransmitted_bytes:
+            return total
+        begun = ~np.isnan(job.starts)
+        sent = program.sizes + np.asarray(job.retransmitted, dtype=np.int64)
         return int((sent * crossed)[begun].sum())
 
-    def _count(self, program: Program) -> NDArray[np.int64]:
-        ends = zip(program.src, program.dst, program.channel, strict=True)
-        counts = [int(self._is_cable[self._net.route(*each)].sum()) for each in ends]
-        return np.array(counts, dtype=np.int64)
+    def _count(self, program: Program) -> tuple[NDArray[np.int64], int]:
+        """Cables of each transfer, and the bytes on all of them if nothing is sent again."""
+        offsets, links = self._net.routes_of(
+            program.sources, program.destinations, program.channels
+        )
+        before = np.concatenate([[0], np.cumsum(self._is_cable[links])])
+        crossed = before[offsets[1:]] - before[offsets[:-1]]
+        return crossed, int((program.sizes * crossed).sum())
