@@ -24,9 +24,10 @@ class Home:
     """
 
     def __init__(self) -> None:
-        self._present = _present_processor()
+        present = _present_processor()
         self._everywhere = _allowed()
-        self._is_of_use = self._present is not None and len(self._everywhere) > 1
+        self._is_of_use = present is not None and len(self._everywhere) > 1
+        self._present = present or int
         self._here = self._everywhere
         self._until = 0.0
 
@@ -37,7 +38,6 @@ class Home:
         now = time.monotonic()
         if now < self._until:
             return
-        assert self._present is not None
         if self._here is self._everywhere:
             self._here, self._until = frozenset((self._present(),)), now + MOVE_EVERY_S
         else:
@@ -45,8 +45,11 @@ class Home:
         _allow(self._here)
 
     def come(self) -> None:
-        """Called by a rank before it waits for its turn: wake at home."""
-        if self._is_of_use:
+        """Called by a rank before it waits for its turn: wake at home, if it is there now.
+
+        To be moved there at once would take longer than to wake elsewhere.
+        """
+        if self._is_of_use and self._present() in self._here:
             _allow(self._here)
 
     def leave(self) -> None:
