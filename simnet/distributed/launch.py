@@ -9,7 +9,6 @@ from typing import Any
 from simnet.distributed.kinds import Processes, Ranks, Threads, hosts_of, kind_of
 from simnet.network import Network
 from simnet.ranks.algorithms import Algorithm, chosen_algorithms
-from simnet.ranks.bucketing import Bucket
 from simnet.ranks.seat import POLL_INTERVAL_S, current
 from simnet.ranks.session import Conditions
 from simnet.seeds import checked_seed
@@ -235,7 +234,7 @@ def seat_settings(
     """What a rank's `Seat` is made of, by name."""
     return {
         "meter": None if compute is None else compute.meter(number, seed),
-        "bucket": None if bucket is None else Bucket(bucket),
+        "bucket": bucket,
         "poll_interval": poll_interval,
     }
 

@@ -37,7 +37,7 @@ class SimStore(dist.distributed_c10d.Store):
     def get(self, key: str) -> bytes:
         """Read a value; waits until it is there."""
         self.wait([key])
-        found: bytes = self._seat.ask("board.get", self._prefix + key)
+        found: bytes = self._spin("board.get", self._prefix + key)
         return found
 
     def add(self, key: str, value: int) -> int:

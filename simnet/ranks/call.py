@@ -53,6 +53,8 @@ class Call:
         How it is to be carried out, where the rank itself says so; empty for the run's choice.
     free : bool
         Whether the network carries nothing for it: its bytes go in a later call, with others'.
+    bucket : int
+        Bytes of the buckets in which its bytes go with others'; 0 for none.
     where : str
         "file:line" of the user's code.
     """
@@ -74,6 +76,7 @@ class Call:
     tag: int = 0
     algorithm: str = ""
     free: bool = False
+    bucket: int = 0
     where: str = ""
 
     @property

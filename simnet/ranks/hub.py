@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from simnet.collectives import Collective
 from simnet.engine import Fabric, Operation
 from simnet.ranks.algorithms import Algorithm
+from simnet.ranks.bucketing import BUCKETED, FLUSH, Buckets
 from simnet.ranks.call import PAIRED, Call
 from simnet.ranks.data import MakeExchange
 from simnet.ranks.mailbox import Mailbox, Message
@@ -52,6 +55,7 @@ class Hub:
         self._open: dict[tuple[GroupKey, int], Meeting] = {}
         self._mailboxes: dict[tuple[GroupKey, int], Mailbox] = {}
         self._pairs: Counter[tuple[int, int]] = Counter()
+        self._buckets: dict[GroupKey, Buckets] = {}
 
     def issue(self, rank: int, number: int, call: Call, tensors: Sequence[Any]) -> Ticket:
         """Make a rank's call, at its present virtual time; returns what it can wait for.
@@ -63,6 +67,8 @@ class Hub:
         """
         key = (call.group, call.ranks)
         position = call.ranks.index(rank)
+        if call.kind == FLUSH:
+            return self._flush(self._buckets_of(key, call), position, number, call)
         if call.kind in PAIRED:
             return self._pair(key, position, number, call, tensors)
         count = self._counts[rank, key]
@@ -103,6 +109,9 @@ class Hub:
         host = self.hosts[call.ranks[position]]
         if call.uneven:
             own = self._uneven(meeting, position, call)
+        elif call.bucket:
+            buckets = self._buckets_of((call.group, call.ranks), call)
+            own = buckets.put(position, call.size, meeting.number)
         else:
             own = [each for each in meeting.operations if host in each.left]
         ticket = Ticket(number, call, self.fabric.env, parts=len(own) + 1)
@@ -132,6 +141,34 @@ class Hub:
         host = place[position]
         return [each for each in meeting.operations if host in each.left]
 
+    # Buckets
+
+    def _buckets_of(self, key: GroupKey, call: Call) -> Buckets:
+        if key not in self._buckets:
+
+            def post(size: int, number: int) -> Operation:
+                whole = Call(kind=BUCKETED, group=call.group, ranks=call.ranks, size=size)
+                algorithm = call.algorithm or self._algorithm(whole)
+                (work,) = whole.works(self._place(call), algorithm)
+                operation = self.fabric.post(work, sequence=number)
+                self.calls.append((replace(whole, where=call.where), 0, (operation,)))
+                return operation
+
+            self._buckets[key] = Buckets(self._place(call), call.bucket, post)
+        return self._buckets[key]
+
+    def _flush(self, buckets: Buckets, position: int, number: int, call: Call) -> Ticket:
+        """A rank waits for whatever of its buckets is under way."""
+        host = self.hosts[call.ranks[position]]
+        under_way = buckets.flush(position)
+        ticket = Ticket(number, call, self.fabric.env, parts=len(under_way) + 1)
+        ticket.meeting = buckets
+        ticket.describe = partial(_describe_bucket, call)
+        for operation in under_way:
+            ticket.needs(operation.left[host])
+        ticket.part_over()
+        return ticket
+
     # Messages between two ranks
 
     def _pair(
@@ -155,3 +192,7 @@ class Hub:
 
 def _message(src: int, dst: int, size: int) -> Collective:
     return Collective(kind="send", size=size, ranks=(src, dst), pairs=((0, 1),))
+
+
+def _describe_bucket(call: Call) -> str:
+    return f"{BUCKETED} of a bucket in {call.describe_group()}, whose calls not every rank has made"

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
 
-from simnet.ranks.bucketing import Bucket
+from simnet.ranks.bucketing import FLUSH, goes_into_bucket
 from simnet.ranks.call import Call
 from simnet.ranks.waits import Lookup, Poll, Sleep, Why
 
@@ -71,8 +71,8 @@ class Seat(ABC):
         Virtual seconds that a look at a handle costs.
     moves_data : bool
         False where only shapes count.
-    bucket : Bucket or None
-        Gathers small calls; None where they go as issued.
+    bucket : int or None
+        Bytes of the buckets that gather small calls; None where they go as issued.
     """
 
     shares_memory = True
@@ -83,13 +83,14 @@ class Seat(ABC):
         world_size: int,
         meter: Meter | None = None,
         poll_interval: float = POLL_INTERVAL_S,
-        bucket: Bucket | None = None,
+        bucket: int | None = None,
         moves_data: bool = True,
     ) -> None:
         self.number, self.world_size = number, world_size
         self.meter, self.poll_interval = meter, poll_interval
         self.bucket, self.moves_data = bucket, moves_data
         self._pending: dict[Any, Callable[[], None]] = {}
+        self._gathered: dict[tuple[str, tuple[int, ...]], Call] = {}  # since the last flush
         self._watched: dict[Any, None] = {}
         self._unawaited: dict[Any, bool] = {}  # whether they have a future
         self._finishing = False
@@ -156,24 +157,22 @@ class Seat(ABC):
         return handle
 
     def _issue_bucketed(
-        self, bucket: Bucket, call: Call, tensors: Sequence[Any], finish: Callable[[Any], None]
+        self, limit: int, call: Call, tensors: Sequence[Any], finish: Callable[[Any], None]
     ) -> Any:
-        """Let a call's bytes go with others if they may, else after what is in the bucket."""
-        if not bucket.takes(call) or not bucket.is_of(call):
+        """Let a call's bytes go with others if they may, else after what is in buckets."""
+        if goes_into_bucket(call, limit):
+            self._gathered[call.group, call.ranks] = call
+            call = replace(call, free=True, bucket=limit)
+        else:
             self.flush()
-        if not bucket.takes(call):
-            return self._issue_now(call, tensors, finish)
-        full = bucket.put(call)
-        handle = self._issue_now(replace(call, free=True), tensors, finish)
-        if full:
-            self.flush()
-        return handle
+        return self._issue_now(call, tensors, finish)
 
     def flush(self) -> None:
-        """Send what is in the bucket, and wait for it."""
-        call = self.bucket.empty() if self.bucket is not None else None
-        if call is not None:
-            handle = self._issue(call, ())
+        """Send what is in buckets, and wait for all that is sent."""
+        gathered, self._gathered = self._gathered, {}
+        for (group, ranks), last in gathered.items():
+            about = {"bucket": self.bucket or 0, "algorithm": last.algorithm, "where": last.where}
+            handle = self._issue(Call(kind=FLUSH, group=group, ranks=ranks, **about), ())
             while not handle.over:
                 self._rest(Sleep(tickets=(handle,)))
 

@@ -176,7 +176,7 @@ def _schema() -> pa.Schema:
         ("action", "name", "kind", "group", "dtype", "op", "algorithm", "where"),
         pa.dictionary(pa.int32(), pa.string()),
     )
-    types |= dict.fromkeys(("count", "size", "root", "peer", "tag"), pa.int64())
+    types |= dict.fromkeys(("count", "size", "root", "peer", "tag", "bucket"), pa.int64())
     types |= {"uneven": pa.bool_(), "free": pa.bool_()}
     columns = [*_ENTRY_COLUMNS, *_CALL_COLUMNS]
     return pa.schema([("rank", pa.int32()), *((name, types[name]) for name in columns)])

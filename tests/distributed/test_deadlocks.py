@@ -164,6 +164,7 @@ def test_all_ranks_poll():
 LOOPS = {
     "is_completed": lambda store, work: work.is_completed(),
     "check": lambda store, work: store.check(["key"]),
+    "get": lambda store, work: store.get("word") == b"there",
     "add": lambda store, work: store.add("count", 0) >= 3,
     "compare_set": lambda store, work: store.compare_set("key", "none", "mine") == b"there",
 }
@@ -174,11 +175,14 @@ def test_a_loop_that_looks_sees_what_others_do_and_ends_where_nobody_does(look):
     def train(rank, world_size, comes):
         store = dist.distributed_c10d._get_default_store()
         work = dist.irecv(torch.ones(1), src=1) if rank == 0 else None
+        if rank == 0:
+            store.set("word", b"not yet")
         if rank == 1 and comes:
             for _ in range(3):
                 simnet.compute("1s")
                 store.add("count", 1)
             store.set("key", b"there")
+            store.set("word", b"there")
             dist.send(torch.ones(1), dst=0)
         while rank == 0 and not look(store, work):
             pass

@@ -71,6 +71,40 @@ def test_a_bucket_is_sent_before_anything_else_happens():
         assert end == pytest.approx(1 + 3 * ring(1000) + 2 * ALPHA, rel=1e-12)
 
 
+def uneven_deeds(rank, world_size):
+    """Rank 1 computes between two all_reduces, rank 2 before the first, rank 3 sends to rank 0."""
+    tensor = torch.ones(250)
+    if rank == 2:
+        simnet.compute("2s")
+    dist.all_reduce(tensor)
+    if rank == 1:
+        simnet.compute("1s")
+    gathered = simnet.now()
+    dist.all_reduce(tensor)
+    if rank == 3:
+        dist.send(tensor, 0)
+    elif rank == 0:
+        dist.recv(tensor, 3)
+    dist.all_reduce(tensor)
+    return gathered, simnet.now()
+
+
+@pytest.mark.parametrize("kind", [simnet.threads, simnet.processes])
+def test_buckets_end_with_the_same_calls_whatever_else_single_ranks_do(kind):
+    run = simnet.run(uneven_deeds, STAR, ranks=kind(4), algorithm="ring", bucket="1MB", quiet=True)
+    # Rank 1 ends the first bucket when it computes, at 2 s, when the data of all are there.
+    first = 2 + ring(1000)
+    second = first + 1  # the others have made the second call; it waits for rank 1's data
+    message = second + ring(1000) + ALPHA + 1000 / 1e6
+    sizes = [(each.kind, each.size) for each in run.operations]
+    assert sorted(sizes) == [("all_reduce", 1000)] * 3 + [("send", 1000)]
+    gathered, ends = zip(*run.results, strict=True)
+    assert gathered == pytest.approx((2.0, second, 2.0, 2.0), rel=1e-12)
+    assert run.time == pytest.approx(message + ring(1000), rel=1e-12)
+    assert ends == pytest.approx((message,) * 4, rel=1e-12)  # the third is sent at the end
+    assert simnet.replay(run.trace, STAR).rank_times.tolist() == run.rank_times.tolist()
+
+
 # Algorithms
 
 
