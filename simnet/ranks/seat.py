@@ -170,9 +170,9 @@ class Seat(ABC):
     def flush(self) -> None:
         """Send what is in buckets, and wait for all that is sent."""
         gathered, self._gathered = self._gathered, {}
-        for (group, ranks), last in gathered.items():
-            about = {"bucket": self.bucket or 0, "algorithm": last.algorithm, "where": last.where}
-            handle = self._issue(Call(kind=FLUSH, group=group, ranks=ranks, **about), ())
+        for last in gathered.values():
+            flush = replace(last, kind=FLUSH, size=0, bucket=self.bucket or 0)
+            handle = self._issue(flush, ())
             while not handle.over:
                 self._rest(Sleep(tickets=(handle,)))
 
