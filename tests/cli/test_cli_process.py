@@ -3,10 +3,10 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from strict import STRICT_PYTHON
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("compare", "--size", "1MB", "--topology", "star", "--ranks", "4")
@@ -15,7 +15,7 @@ MAIN = "from simnet.cli import main; main()"
 
 def simnet(*arguments, code=MAIN, stdout=subprocess.PIPE, **environment):
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *arguments],
+        [*STRICT_PYTHON, "-c", code, *arguments],
         stdout=stdout,
         stderr=subprocess.PIPE,
         cwd=ROOT,
@@ -42,7 +42,7 @@ def test_a_mistake_is_a_line_and_code_2():
 
 
 def test_a_warning_is_a_line_on_stderr():
-    code = f"import warnings; warnings.simplefilter('default'); {MAIN}"
+    code = f"import warnings; warnings.filterwarnings('default', 'transport'); {MAIN}"
     done = simnet(*QUICK, "--profile", "mobile", "--transport", "ideal", "--json", code=code)
     assert done.returncode == 0
     assert json.loads(done.stdout)["rows"][0]["retransmitted_bytes"] == 0

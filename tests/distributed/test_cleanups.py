@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import sys
 import textwrap
 import warnings
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from leftovers import eventually, nothing_left, threads
+from strict import STRICT_PYTHON
 from torch.nn.parallel import DistributedDataParallel
 
 import simnet
@@ -198,7 +198,7 @@ def test_development_mode_with_warnings_as_errors_is_silent():
         print(simnet.run(lambda rank, size: rank, net, simnet.processes(2), quiet=True).results)
     """
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(program)],
+        [*STRICT_PYTHON, "-X", "dev", "-c", textwrap.dedent(program)],
         capture_output=True,
         text=True,
         check=False,

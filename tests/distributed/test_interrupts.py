@@ -4,7 +4,6 @@ import _thread
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -13,6 +12,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from leftovers import caller_state, eventually, nothing_left, threads
+from strict import STRICT_PYTHON
 
 import simnet
 import topologies
@@ -160,7 +160,7 @@ def test_from_a_terminal(ranks):
     with (
         nothing_left(),
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", textwrap.dedent(program), gathering.MEMORY],
+            [*STRICT_PYTHON, "-c", textwrap.dedent(program), gathering.MEMORY],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

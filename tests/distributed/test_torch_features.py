@@ -4,6 +4,9 @@ Each program of `features/` runs with ranks as threads and with ranks as process
 must be what gloo gives, or what is written down where gloo cannot run it.
 """
 
+import os
+import shutil
+
 import pytest
 import torch
 from features import FEATURES
@@ -13,13 +16,16 @@ from features.table import KINDS, PATH, names
 from gloo_reference import gloo_results
 
 KNOWN_TORCH = "2.13"
+COMPILES = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="inductor needs a C++ compiler"
+)
 
 CASES = [
     pytest.param(feature.name, kind, id=f"{feature.name} [{kind}]", marks=_marks)
     for feature in FEATURES.values()
     for kind in KINDS
     if kind == "processes" or not feature.processes_only
-    for _marks in [[pytest.mark.slow] if feature.slow else []]
+    for _marks in [[pytest.mark.slow] * feature.slow + [COMPILES] * ("inductor" in feature.name)]
 ]
 
 

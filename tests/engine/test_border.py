@@ -419,3 +419,39 @@ def test_the_arrays_may_go_once_they_were_taken(core):
     model = make_model(core)
     assert begin(model, program) == 0
     finish(model)
+
+
+BLOCK = {
+    "src": whole(0, 0),
+    "dst": whole(1, 1),
+    "size": whole(5, 5),
+    "channel": whole(0, 1),
+    "reduces": truth(False, True),
+    "dep_offsets": whole(0, 0, 1),
+    "deps": whole(0),
+    "release": None,
+}
+ROUTES = {"offsets": whole(0, 1, 2), "links": whole(0, 0), "delay": real(0.5, 0.25)}
+
+
+@st.composite
+def passes(draw):
+    """A method of a max-plus pass and its arguments; more often right than wrong."""
+    name = draw(st.sampled_from(["run", "connect", "collect", "in_doubt", "sweep", "finish"]))
+    given_columns = {"run": BLOCK, "collect": {"first": 0} | BLOCK, "connect": ROUTES}.get(name, {})
+    if name == "finish":
+        given_columns = {"left": np.zeros(2), "links": np.zeros(1, dtype=np.int64)}
+    names = st.sampled_from([*given_columns, "none"])
+    changed = draw(st.sets(names, max_size=2)) - {"none"} if draw(st.booleans()) else ()
+    spoiled = {each: draw(scalars if each == "first" else arrays()) for each in changed}
+    return name, (given_columns | spoiled).values()
+
+
+@given(st.sampled_from([0, 2, 4]), st.integers(0, 2), st.lists(passes(), max_size=12))
+def test_any_order_of_calls_of_a_pass(core, transfers, in_flight, sequence):
+    start, end = np.zeros(transfers), np.zeros(transfers)
+    run = core.MaxPlus(real(10.0, 3.0, 1e300), 1, whole(0, 1), real(0, 1), in_flight, start, end)
+    begun = [("run", BLOCK.values()), ("connect", ROUTES.values())]
+    for name, arguments in begun + sequence:
+        with contextlib.suppress(*REFUSED):
+            getattr(run, name)(*arguments)

@@ -1,9 +1,8 @@
 """Max-min fairness against its definition, computed in exact fractions."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
+from fairness import exact_rates
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,23 +22,6 @@ def rates_of(routes, bandwidths):
     return max_min_rates(padded(routes, len(bandwidths)), capacity)
 
 
-def oracle(routes, bandwidths):
-    """Raise all rates together in exact arithmetic, freezing flows as links fill."""
-    level, rates = Fraction(0), {}
-    left = {link: Fraction(b) for link, b in enumerate(bandwidths)}
-    while len(rates) < len(routes):
-        open_flows = [f for f in range(len(routes)) if f not in rates]
-        users = {link: [f for f in open_flows if link in routes[f]] for link in left}
-        rise = min(left[link] / len(flows) for link, flows in users.items() if flows)
-        level += rise
-        for link, flows in users.items():
-            left[link] -= rise * len(flows)
-        for link, flows in users.items():
-            if flows and left[link] == 0:
-                rates |= dict.fromkeys(flows, level)
-    return [rates[f] for f in range(len(routes))]
-
-
 @st.composite
 def networks(draw):
     num_links = draw(st.integers(1, 6))
@@ -55,7 +37,7 @@ def networks(draw):
 @given(networks())
 def test_equals_the_definition_in_exact_arithmetic(case):
     routes, bandwidths = case
-    expected = [float(rate) for rate in oracle(routes, bandwidths)]
+    expected = [float(rate) for rate in exact_rates(routes, bandwidths)]
     np.testing.assert_allclose(rates_of(routes, bandwidths), expected, rtol=1e-12)
 
 

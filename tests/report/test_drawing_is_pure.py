@@ -1,11 +1,11 @@
 """Drawing simulates nothing, and leaves matplotlib as it was."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib
 import pytest
+from strict import STRICT_PYTHON
 
 import simnet.simulation
 import topologies
@@ -49,7 +49,7 @@ def test_pictures_are_sharp(result):
 def loaded_by(statements):
     code = f"import sys; {statements}; print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [*STRICT_PYTHON, "-c", code],
         capture_output=True,
         text=True,
         check=True,
