@@ -7,7 +7,6 @@ looked at: the shortest paths and greatest flows over the graph's cables can onl
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simnet.collectives.collective import PAIRED_KINDS, Collective, FloatArray, IntArray
+from simnet.collectives.distances import adjacency, distances, distances_from, nearest_other
 from simnet.collectives.layout import cut
 from simnet.network import CABLE, EGRESS, INGRESS, Network
 
 BoolArray = NDArray[np.bool_]
-Adjacency = list[list[tuple[int, float]]]
 
 LATENCY_BUDGET = 200_000  # cables looked at for the farthest pair; above it sources are sampled
 MAX_CUTS = 16  # examined for the bisection bound, each in both directions
@@ -205,47 +204,6 @@ def _group_demand(collective: Collective, num_ranks: int) -> _Demand:
     )  # fmt: skip
 
 
-def _adjacency(net: Network, *, backward: bool = False) -> Adjacency:
-    """(neighbour, least latency) of every node's cables out; into it, where `backward`."""
-    adjacency: Adjacency = [[] for _ in net.nodes]
-    least = np.maximum(net.links.latency - net.links.jitter, 0.0).tolist()
-    for (source, target, _), latency in zip(_cables(net), least, strict=False):
-        tail, head = (target, source) if backward else (source, target)
-        adjacency[tail].append((head, latency))
-    return adjacency
-
-
-def _nearest(
-    adjacency: Adjacency, nodes: IntArray, begin: FloatArray, *, count: int = 1
-) -> list[dict[int, float]]:
-    """Seconds from the nearest `count` of some nodes, each with its beginning, to every node."""
-    nearest: list[dict[int, float]] = [{} for _ in adjacency]
-    heap = [(s, node, node) for node, s in zip(nodes.tolist(), begin.tolist(), strict=True)]
-    heapq.heapify(heap)
-    while heap:
-        seconds, node, origin = heapq.heappop(heap)
-        if len(nearest[node]) == count or origin in nearest[node]:
-            continue
-        nearest[node][origin] = seconds
-        for neighbour, latency in adjacency[node]:
-            if len(nearest[neighbour]) < count:
-                heapq.heappush(heap, (seconds + latency, neighbour, origin))
-    return nearest
-
-
-def _distances(adjacency: Adjacency, nodes: IntArray, begin: FloatArray) -> FloatArray:
-    """Seconds from the nearest of some nodes to every node; (number of nodes,)."""
-    found = _nearest(adjacency, nodes, begin)
-    return np.array([min(seconds.values(), default=math.inf) for seconds in found])
-
-
-def _nearest_other(adjacency: Adjacency, hosts: IntArray, begin: FloatArray) -> FloatArray:
-    """Seconds to each host from the nearest other one; (N,)."""
-    nearest = _nearest(adjacency, hosts, begin, count=2)
-    others = ([s for o, s in nearest[host].items() if o != host] for host in hosts.tolist())
-    return np.array([min(seconds, default=math.inf) for seconds in others])
-
-
 def _latency_term(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> _Term:
     """The farthest pair: overhead of the sender and the shortest path over the cables."""
     hosts, overhead = net.hosts[list(ranks)], net.overhead[list(ranks)]
@@ -253,13 +211,12 @@ def _latency_term(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> _Ter
     backward = not demand.paired and len(others) < len(ends)
     if backward:
         ends, others = others, ends
-    adjacency = _adjacency(net, backward=backward)
     best = _NOTHING
     for end in _sample(np.unique(ends), max(LATENCY_BUDGET // net.num_links, 4)).tolist():
         far = others[ends == end] if demand.paired else others[others != end]
         if not len(far):
             continue
-        seconds = _distances(adjacency, hosts[end : end + 1], np.zeros(1))[hosts[far]]
+        seconds = distances_from(net, int(hosts[end]), backward=backward)[hosts[far]]
         seconds += overhead[far] if backward else overhead[end]
         worst = int(seconds.argmax())
         pair = (ranks[end], ranks[far[worst]])
@@ -290,11 +247,11 @@ def card_capacity(net: Network, card: int) -> FloatArray:
 def _bandwidth_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> Iterator[_Term]:
     """What each rank, and all ranks together, must send and receive."""
     hosts, overhead = net.hosts[list(ranks)], net.overhead[list(ranks)]
-    backward, forward = _adjacency(net, backward=True), _adjacency(net)
-    first_out = overhead + _nearest_other(backward, hosts, np.zeros(len(hosts)))
-    first_in = _nearest_other(forward, hosts, overhead)
+    backward, forward = adjacency(net, backward=True), adjacency(net)
+    first_out = overhead + nearest_other(backward, hosts, np.zeros(len(hosts)))
+    first_in = nearest_other(forward, hosts, overhead)
     if len(origin := demand.sources) == 1:
-        first_in = _distances(forward, hosts[origin], overhead[origin])[hosts]
+        first_in = distances(forward, hosts[origin], overhead[origin])[hosts]
     for verb, amount, first, card in (
         ("send", demand.send, first_out, EGRESS),
         ("receive", demand.receive, first_in, INGRESS),
@@ -312,7 +269,7 @@ def _bandwidth_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> I
 def _bisection_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> Iterator[_Term]:
     """What must cross natural cuts, over the greatest flow that the cables allow."""
     hosts, overhead = net.hosts[list(ranks)], net.overhead[list(ranks)]
-    adjacency = _adjacency(net)
+    around = adjacency(net)
     budget = CUT_BUDGET
     for side in _cuts(net, ranks):
         for inside in (side, ~side):
@@ -323,7 +280,7 @@ def _bisection_terms(demand: _Demand, net: Network, ranks: tuple[int, ...]) -> I
                 continue
             if budget < 0:
                 return
-            first = _distances(adjacency, hosts[inside], overhead[inside])[hosts[~inside]].min()
+            first = distances(around, hosts[inside], overhead[inside])[hosts[~inside]].min()
             sides = " and ".join(_names(np.array(ranks)[part]) for part in (inside, ~inside))
             yield _Term(
                 float(first + amount / _max_flow(edges)), f"bisection between ranks {sides}"

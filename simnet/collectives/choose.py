@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simnet.arrays import distinct
 from simnet.collectives.bounds import card_capacity, group_ranks, lower_bound
 from simnet.collectives.collective import Collective
 from simnet.collectives.cost import FORMS, closed_form
@@ -221,12 +222,11 @@ def estimate(schedule: Schedule, net: Network) -> float:
 
 
 class _Walker:
-    """Estimates schedules over one group, and remembers routes between them."""
+    """Estimates schedules over one group, and remembers its bounds."""
 
     def __init__(self, net: Network, ranks: tuple[int, ...]) -> None:
         self._net = net
         self._ranks = np.array(ranks, dtype=np.int64)
-        self._routes: dict[tuple[int, int, int], tuple[IntArray, float]] = {}
         self._bounds: dict[str, float] = {}
 
     def estimate(self, schedule: Schedule) -> float:
@@ -236,7 +236,7 @@ class _Walker:
         if schedule.num_transfers > MAX_TRANSFERS:
             return self._closed_form(schedule)
         transfers = schedule.transfers(chunks=False)
-        connections, which = _connections(transfers)
+        connections, which = _connections(transfers, schedule.num_ranks)
         if len(connections) * (len(self._net.nodes) + 1000) > ROUTE_WORK:
             return self._closed_form(schedule)
         offsets, deps = _with_queues(transfers, which, schedule.in_flight)
@@ -244,39 +244,33 @@ class _Walker:
         seconds = self._durations(transfers, connections, which, depth.astype(np.int64))
         return float(longest_paths(offsets, deps, seconds).max())
 
-    def _route(self, src: int, dst: int, channel: int) -> tuple[IntArray, float]:
-        """Links and fixed seconds (overhead and latency) of a message between group ranks."""
-        key = (int(self._ranks[src]), int(self._ranks[dst]), channel)
-        if key not in self._routes:
-            begin = float(self._net.overhead[key[0]])
-            self._routes[key] = (self._net.route(*key), begin + self._net.route_latency(*key))
-        return self._routes[key]
+    def _routes(self, connections: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
+        """Links (with offsets) and fixed seconds (overhead, latency) of messages in the group."""
+        src, dst = self._ranks[connections[:, 0]], self._ranks[connections[:, 1]]
+        offsets, links = self._net.routes_of(src, dst, connections[:, 2])
+        fixed = self._net.overhead[src] + self._net.latencies_of(offsets, links)
+        return offsets, links, np.where(src == dst, 0.0, fixed)
 
     def _durations(
         self, transfers: Transfers, connections: IntArray, which: IntArray, depth: IntArray
     ) -> FloatArray:
         """Seconds of each transfer, given what else is on its links at its depth."""
-        found = [
-            self._route(*row) if row[0] != row[1] else (np.empty(0, dtype=np.int64), 0.0)
-            for row in connections.tolist()
-        ]
-        hops = np.array([len(route) for route, _ in found])
-        begins = np.cumsum(hops) - hops
-        flat = np.concatenate([route for route, _ in found])
+        offsets, flat, fixed = self._routes(connections)
+        begins, hops = offsets[:-1], np.diff(offsets)
         count = hops[which]
         owner = np.repeat(np.arange(len(which)), count)
         step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
         link = flat[begins[which][owner] + step]
         size = transfers.size.astype(np.float64)
-        load = _sums(depth[owner] * self._net.num_links + link, size[owner])
+        links, deepest = self._net.num_links, int(depth.max(initial=0)) + 1
+        load = _sums(depth[owner] * links + link, size[owner], deepest * links)
         drain = np.zeros(len(which))
         np.maximum.at(drain, owner, load / self._net.links.bandwidth[link])
-        fixed = np.array([seconds for _, seconds in found])[which]
-        reduced = _sums(
-            depth * len(self._ranks) + transfers.dst, np.where(transfers.reduces, size, 0.0)
-        )
+        ranks = len(self._ranks)
+        reducing = np.where(transfers.reduces, size, 0.0)
+        reduced = _sums(depth * ranks + transfers.dst, reducing, deepest * ranks)
         pace = self._net.reduce_bandwidth[self._ranks[transfers.dst]]
-        return fixed + drain + np.where(transfers.reduces, reduced / pace, 0.0)
+        return fixed[which] + drain + np.where(transfers.reduces, reduced / pace, 0.0)
 
     def _closed_form(self, schedule: Schedule) -> float:
         """The closed form for the mean latency and the least bandwidth of a sample of routes.
@@ -285,12 +279,13 @@ class _Walker:
         all_to_all a phase, whose messages it sends.
         """
         collective, N = schedule.collective, schedule.num_ranks
-        few = np.unique(np.linspace(0, N - 1, ROUTE_SAMPLE).astype(np.int64)).tolist()
+        src = np.unique(np.linspace(0, N - 1, ROUTE_SAMPLE).astype(np.int64))
         # Rings only use routes between neighbours; of the others all distances are sampled.
         reach = 1 if "ring" in schedule.algorithm else N - 1
-        pairs = [(src, (src + 1 + i * reach // len(few)) % N) for i, src in enumerate(few)]
-        routes = [self._route(src, dst, collective.channel) for src, dst in pairs]
-        rate = min(float(self._net.links.bandwidth[route].min()) for route, _ in routes)
+        dst = (src + 1 + np.arange(len(src)) * reach // len(src)) % N
+        channel = np.full_like(src, collective.channel)
+        _, links, fixed = self._routes(np.stack([src, dst, channel], axis=1))
+        rate = float(self._net.links.bandwidth[links].min())
         if schedule.algorithm in ("direct", "flat", "parameter_server"):
             # N - 1 messages at once use all cables of a host.
             hosts = self._net.hosts[self._ranks]
@@ -305,7 +300,7 @@ class _Walker:
             schedule.algorithm,
             N,
             collective.size,
-            alpha=float(np.mean([fixed for _, fixed in routes])),
+            alpha=float(fixed.mean()),
             beta=1.0 / rate,
             gamma=1.0 / pace,
             segment=collective.segment if form.segments else None,
@@ -326,11 +321,14 @@ class _Walker:
         return self._bounds[name]
 
 
-def _connections(transfers: Transfers) -> tuple[IntArray, IntArray]:
+def _connections(transfers: Transfers, num_ranks: int) -> tuple[IntArray, IntArray]:
     """The distinct (source, destination, channel), shape (n, 3), and the one of each transfer."""
-    rows = np.stack([transfers.src, transfers.dst, transfers.channel], axis=1)
-    connections, which = np.unique(rows, axis=0, return_inverse=True)
-    return connections, which.reshape(-1)
+    channels, channel = np.unique(transfers.channel, return_inverse=True)
+    codes = (transfers.src * num_ranks + transfers.dst) * len(channels) + channel.reshape(-1)
+    codes, which = distinct(codes, num_ranks * num_ranks * len(channels))
+    ends, channel = np.divmod(codes, len(channels))
+    src, dst = np.divmod(ends, num_ranks)
+    return np.stack([src, dst, channels[channel]], axis=1), which
 
 
 def _with_queues(
@@ -350,8 +348,7 @@ def _with_queues(
     return np.concatenate([[0], counts.cumsum()]), deps[by_waiting]
 
 
-def _sums(keys: IntArray, values: FloatArray) -> FloatArray:
-    """For each entry, the sum of the values of all entries with its key."""
-    _, which = np.unique(keys, return_inverse=True)
-    which = which.reshape(-1)
+def _sums(keys: IntArray, values: FloatArray, limit: int) -> FloatArray:
+    """For each entry, the sum of the values of all entries with its key, which is below `limit`."""
+    _, which = distinct(keys, limit)
     return np.bincount(which, weights=values).astype(np.float64)[which]
