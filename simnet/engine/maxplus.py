@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from simnet.arrays import frozen
 from simnet.collectives.schedule import Transfers
 from simnet.engine.kernel import load_core
-from simnet.engine.program import FloatArray, Program
+from simnet.engine.program import FloatArray, IntArray, Program
 from simnet.engine.timeline import Timeline
 from simnet.network import Network
 
@@ -107,13 +107,12 @@ def _sweep(run: Any, program: Program, posted: float) -> bool:
     return swept
 
 
-def _connect(run: Any, net: Network, keys: NDArray[np.int64], ranks: tuple[int, ...]) -> None:
+def _connect(run: Any, net: Network, keys: IntArray, ranks: tuple[int, ...]) -> None:
     """Give the connections between two places each that come up their routes and delays."""
-    triples = [(ranks[src], ranks[dst], channel) for src, dst, channel in keys.tolist()]
-    routes = [net.route(*triple) for triple in triples]
-    offsets = np.cumsum([0, *map(len, routes)])
-    delays = [net.overhead[key[0]] + net.route_latency(*key) for key in triples]
-    run.connect(offsets, np.concatenate(routes), np.array(delays))
+    rank_of = np.asarray(ranks, dtype=np.int64)
+    src, dst = rank_of[keys[:, 0]], rank_of[keys[:, 1]]
+    offsets, links = net.routes_of(src, dst, keys[:, 2])
+    run.connect(offsets, links, net.overhead[src] + net.latencies_of(offsets, links))
 
 
 def _pieces(program: Program, posted: float) -> Iterator[tuple[Any, ...]]:
