@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from simnet.version import __version__
 
 if TYPE_CHECKING:
-    from simnet import collectives
+    from simnet import collectives, scenarios
     from simnet.collectives import flows
     from simnet.distributed import exogym
     from simnet.distributed.charging import compute
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from simnet.distributed.patch import patch_distributed_functions
     from simnet.engine.models import kernel
     from simnet.guide import NetworkSimulator, NetworkTopology
+    from simnet.many import simulate_many
     from simnet.network import Network
     from simnet.ranks.api import now, step
     from simnet.report.result import Result
+    from simnet.scenarios import Scenarios
     from simnet.simulation import StuckError, simulate
     from simnet.workload.replay import replay
     from simnet.workload.run import Run
@@ -35,6 +37,7 @@ _HOME = {
     "Result": "simnet.report.result",
     "StuckError": "simnet.simulation",
     "Run": "simnet.workload.run",
+    "Scenarios": "simnet.scenarios",
     "Trace": "simnet.workload.trace",
     "compute": "simnet.distributed.charging",
     "flows": "simnet.collectives",
@@ -45,11 +48,14 @@ _HOME = {
     "replay": "simnet.workload.replay",
     "run": "simnet.distributed.launch",
     "simulate": "simnet.simulation",
+    "simulate_many": "simnet.many",
     "step": "simnet.ranks.api",
     "threads": "simnet.distributed.kinds",
 }
 _ELSEWHERE = {"exogym": "simnet.distributed.exogym"}
-_MODULES = frozenset({"collectives", "conditions", "engine", "testing", "transport", "units"})
+_MODULES = frozenset(
+    {"collectives", "conditions", "engine", "scenarios", "testing", "transport", "units"}
+)
 
 __all__ = [
     "Network",
@@ -57,6 +63,7 @@ __all__ = [
     "NetworkTopology",
     "Result",
     "Run",
+    "Scenarios",
     "StuckError",
     "Trace",
     "__version__",
@@ -70,7 +77,9 @@ __all__ = [
     "processes",
     "replay",
     "run",
+    "scenarios",
     "simulate",
+    "simulate_many",
     "step",
     "threads",
 ]

@@ -14,7 +14,12 @@ __all__ = ["CABLE", "EGRESS", "INGRESS", "Links", "child_sequence", "fill_open",
 
 CABLE, EGRESS, INGRESS = 0, 1, 2  # kinds of links
 
-_STREAMS = {"cables": 0, "nics": 1, "routes": 2}  # spawn keys: never renumber, draws would move
+_STREAMS = {
+    "cables": 0,
+    "nics": 1,
+    "routes": 2,
+    "scenarios": 3,
+}  # spawn keys: never renumber, draws would move
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +72,7 @@ def child_sequence(seed: int, stream: str) -> np.random.SeedSequence:
     seed : int
         The network's seed.
     stream : str
-        "cables", "nics" or "routes".
+        "cables", "nics", "routes" or "scenarios".
 
     Returns
     -------

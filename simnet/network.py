@@ -73,6 +73,8 @@ class Network:
         Ranks by the hosts' attribute `island`.
     dims : tuple of int or None
         The grid's extents, as the graph says in ``graph.graph["dims"]``.
+    open_cables : dict of str to (E,) array of bool
+        Which edges the graph left without "bandwidth", and which without "latency".
     seed, profile
         Where the draws came from; the profile's name or None.
 
@@ -103,6 +105,9 @@ class Network:
         data = read_graph(graph, ignore)
         self.seed = checked_seed(seed)
         check_connected(graph, data)
+        self.open_cables = {
+            name: frozen(np.isnan(data.cables[name])) for name in ("bandwidth", "latency")
+        }
         ranges = None if profile is None else find_profile(profile)
         if nic and ranges is None:
             raise ValueError("nic=True draws network cards from a profile: give profile= too")
@@ -237,8 +242,10 @@ class Network:
         """
         columns = [np.asarray(column, dtype=np.int64) for column in (src, dst, channel)]
         apart = np.flatnonzero(columns[0] != columns[1])
-        found = None if self._paths else self._routes_of(*(each[apart] for each in columns))
-        if found is None:  # routes of the user's own, or something to complain of
+        found = None
+        if len(apart) and not self._paths:
+            found = self._routes_of(*(each[apart] for each in columns))
+        if found is None:  # none, routes of the user's own, or something to complain of
             rows = zip(*(column.tolist() for column in columns), strict=True)
             routes = [self.route(*row) for row in rows]
             lengths = np.array([len(route) for route in routes], dtype=np.int64)

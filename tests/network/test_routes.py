@@ -565,3 +565,11 @@ def test_many_routes_at_once_refuse_what_one_does(row):
     net = simnet.Network(topologies.ring(5, bandwidth=1e9))
     with pytest.raises(ValueError, match=r"is not (one of|zero or more)"):
         net.routes_of(*np.array([(0, 1, 0), row]).T)
+
+
+def test_many_routes_may_be_none():
+    net = simnet.Network(topologies.star(3, bandwidth=1.0))
+    none = np.empty(0, dtype=np.int64)
+    assert [part.tolist() for part in net.routes_of(none, none, none)] == [[0], []]
+    same = np.array([1, 2])
+    assert [part.tolist() for part in net.routes_of(same, same, 0 * same)] == [[0, 0, 0], []]

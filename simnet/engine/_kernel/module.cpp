@@ -21,6 +21,7 @@ PyMODINIT_FUNC PyInit_core() {
     simnet::add_program(module.get());
     simnet::add_model(module.get());
     simnet::add_max_plus(module.get());
+    simnet::add_many(module.get());
     Py_INCREF(module.get());
     return module.get();
   });

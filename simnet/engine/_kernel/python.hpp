@@ -119,5 +119,6 @@ inline PyTypeObject* add_type(PyObject* module, const char* name, PyType_Spec& s
 void add_program(PyObject* module);
 void add_model(PyObject* module);
 void add_max_plus(PyObject* module);
+void add_many(PyObject* module);
 
 }  // namespace simnet
