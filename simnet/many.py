@@ -157,14 +157,12 @@ def simulate_many(
     for scenario in np.flatnonzero(~holds).tolist():
         one = table.network(net, scenario)
         left[scenario] = _one_by_one(one, program, arrivals, chosen, seed)
-    rank_times = np.full((len(table), net.num_ranks), np.nan)
-    rank_times[:, list(program.ranks)] = left
     rest = "events" if kernel() == KernelModel.name else kernel()
     return ManyResult(
         net=net,
         work=work,
         plan=planned,
-        rank_times=frozen(rank_times),
+        rank_times=frozen(_by_rank(left, program.ranks, net.num_ranks)),
         tier=frozen(np.where(holds, "max-plus", rest)),
         transport=chosen.name,
         version=__version__,
@@ -228,6 +226,15 @@ def _one_by_one(
         else:
             model.advance(time)
     return np.array([job.left[rank] for rank in program.ranks])
+
+
+def _by_rank(left: FloatArray, ranks: tuple[int, ...], num_ranks: int) -> FloatArray:
+    """A column for every rank of the network; NaN for those that take no part."""
+    if ranks == tuple(range(num_ranks)):
+        return left
+    rank_times = np.full((len(left), num_ranks), np.nan)
+    rank_times[:, list(ranks)] = left
+    return rank_times
 
 
 def _cores() -> int:
