@@ -1,5 +1,6 @@
 """Random networks and work from a numbered seed: thousands of cases, wilder than `cases`."""
 
+import math
 import random
 
 import networkx as nx
@@ -18,7 +19,8 @@ KINDS = (
     "scatter",
     "barrier",
 )
-SIZES = (0, 1, 5, 1000, 4097, 10**6, 10**9, 10**13)
+SIZES = (0, 1, 5, 1000, 4097, 10**6, 10**9, 10**13, 2**53)
+STARTS = (0.0, 1e-6, 0.01, math.nextafter(0.01, 1), 0.01 * (1 - 1e-15), 0.5)
 
 
 def wild_case(seed):
@@ -96,5 +98,5 @@ def _flows(rng, ranks, wild):
     src = [rng.randrange(ranks) for _ in range(count)]
     dst = [(rank + rng.randrange(1, ranks)) % ranks for rank in src]
     sizes = [int(10 ** rng.uniform(0, 15)) if wild else rng.choice(SIZES) for _ in range(count)]
-    starts = [rng.choice([0.0, 1e-6, 0.01, 0.5, rng.random()]) for _ in range(count)]
+    starts = [rng.choice([*STARTS, rng.random()]) for _ in range(count)]
     return simnet.flows(src, dst, sizes, starts, [rng.randrange(3) for _ in range(count)])

@@ -49,15 +49,19 @@ def test_the_reference_covers_what_it_should():
     assert {row["model"] for row in rows} == {"cm02", "mm"}
 
 
+ENGINES = [pytest.param("kernel", marks=pytest.mark.kernel), "reference"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "row",
     reference_rows(),
     ids=lambda row: "-".join(row[k] for k in ("model", "topology", "N", "algorithm", "bytes")),
 )
-def test_collective(row):
+def test_collective(row, engine):
     net = simnet.Network(GRAPHS[row["topology"]](int(row["N"])))
     work = WORK[row["collective"], row["algorithm"]](int(row["bytes"]))
-    result = simnet.simulate(net, work)
+    result = simnet.simulate(net, work, engine=engine)
     assert result.time == pytest.approx(float(row["simulated_s"]), rel=1e-9, abs=0)
 
 
@@ -91,10 +95,11 @@ def columns(name, **kinds):
     return [np.array([kind(row[key]) for row in rows]) for key, kind in kinds.items()]
 
 
-def test_a_thousand_flows_through_a_fat_tree():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_thousand_flows_through_a_fat_tree(engine):
     src, dst, size, start = columns(
         "contention_flows.csv", src=int, dst=int, bytes=int, start_s=float
     )
     (end,) = columns("contention_results.csv", end_s=float)
-    result = simnet.simulate(fat_tree(), simnet.flows(src, dst, size, start))
-    np.testing.assert_allclose(result.finish_times - start, end - start, rtol=1e-6)
+    result = simnet.simulate(fat_tree(), simnet.flows(src, dst, size, start), engine=engine)
+    np.testing.assert_allclose(result.finish_times - start, end - start, rtol=1e-8)
