@@ -1,5 +1,7 @@
 """Many scenarios at once: each is what `simulate` finds in it, whoever worked it out."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import networkx as nx
@@ -268,3 +270,24 @@ def test_malformed_plans_are_refused(changes):
 def test_malformed_scenarios_are_refused(arguments):
     with pytest.raises(ValueError, match=r"\S"):
         made().run(*arguments)
+
+
+@compiled
+@pytest.mark.skipif(sys.platform != "linux", reason="counts peak memory as Linux does")
+def test_memory_does_not_grow_with_transfers_times_scenarios():
+    """8,064 transfers in 3,000 scenarios are 190 MB a column; arguments and result are 8 MB."""
+    program = """
+import resource, simnet, topologies
+net = simnet.Network(topologies.ring(64, bandwidth="1Gbit/s", latency="1ms"))
+work = simnet.collectives.all_reduce("1MB", algorithm="ring")
+peaks = []
+for count in (10, 3000):
+    table = simnet.scenarios.draw(net, count, spread=0.5)
+    assert "events" not in simnet.simulate_many(net, work, table).tier
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peaks[1] - peaks[0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 64 * 1024  # KiB
