@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -86,6 +87,7 @@ class Maker {
   ManyPlan make() {
     copy_network();
     find_watches();
+    list_watched();
     find_last_uses();
     number_drains();
     lay_rows();
@@ -117,33 +119,42 @@ class Maker {
     plan_.route_links.assign(given_.route_links, given_.route_links + plan_.route_begin.back());
   }
 
-  // Which links transfers might meet on, and which of them each connection crosses.
-  void find_watches() {
-    struct User {
-      uint32_t connection, transfers;
-    };
-    std::vector<std::vector<User>> users(given_.links + given_.network_ranks);
-    const auto use = [&](uint32_t link, uint32_t connection) {
-      std::vector<User>& all = users[link];
-      if (all.empty() || all.back().connection != connection) all.push_back({connection, 0});
-      ++all.back().transfers;
-    };
-    std::vector<uint32_t> by_connection(given_.transfers);
-    for (size_t i = 0; i < given_.transfers; ++i) by_connection[i] = static_cast<uint32_t>(i);
-    std::stable_sort(by_connection.begin(), by_connection.end(), [&](uint32_t a, uint32_t b) {
+  // A connection on a link, or on a rank's local reduction, and how many transfers it brings.
+  struct User {
+    uint32_t connection, transfers;
+  };
+  using Users = std::vector<std::vector<User>>;
+
+  static void add_user(std::vector<User>& users, uint32_t connection) {
+    if (users.empty() || users.back().connection != connection) users.push_back({connection, 0});
+    ++users.back().transfers;
+  }
+
+  Users find_users() const {
+    Users users(given_.links + given_.network_ranks);
+    std::vector<uint32_t> ids(given_.transfers);
+    std::iota(ids.begin(), ids.end(), 0u);
+    std::stable_sort(ids.begin(), ids.end(), [&](uint32_t a, uint32_t b) {
       return given_.connection[a] < given_.connection[b];
     });
-    for (const uint32_t i : by_connection) {
+    for (const uint32_t i : ids) {
       if (!is_sized(i)) continue;
       const uint32_t connection = static_cast<uint32_t>(given_.connection[i]);
-      for (uint32_t hop = plan_.route_begin[connection]; hop < plan_.route_begin[connection + 1];
-           ++hop) {
-        use(plan_.route_links[hop], connection);
+      const uint32_t stop = plan_.route_begin[connection + 1];
+      for (uint32_t hop = plan_.route_begin[connection]; hop < stop; ++hop) {
+        add_user(users[plan_.route_links[hop]], connection);
       }
       if (reduction_of(i) < INF) {
-        use(static_cast<uint32_t>(given_.links + given_.receiver[connection]), connection);
+        add_user(users[given_.links + static_cast<size_t>(given_.receiver[connection])],
+                 connection);
       }
     }
+    return users;
+  }
+
+  // The links that transfers might meet on.
+  void find_watches() {
+    const Users users = find_users();
     watch_of_.assign(users.size(), NONE);
     for (uint32_t link = 0; link < users.size(); ++link) {
       const bool single = given_.queues || std::all_of(users[link].begin(), users[link].end(),
@@ -153,10 +164,14 @@ class Maker {
       plan_.watches.push_back({link, single, {}});
       for (const User& one : users[link]) plan_.watches.back().connections.push_back(one.connection);
     }
-    for (uint32_t connection = 0; connection < given_.connections; ++connection) {
+  }
+
+  // Which of them each connection crosses.
+  void list_watched() {
+    for (size_t connection = 0; connection < given_.connections; ++connection) {
       watched_begin_.push_back(static_cast<uint32_t>(plan_.watched.size()));
-      for (uint32_t hop = plan_.route_begin[connection]; hop < plan_.route_begin[connection + 1];
-           ++hop) {
+      const uint32_t stop = plan_.route_begin[connection + 1];
+      for (uint32_t hop = plan_.route_begin[connection]; hop < stop; ++hop) {
         const uint32_t watch = watch_of_[plan_.route_links[hop]];
         if (watch != NONE) plan_.watched.push_back(watch);
       }
