@@ -1,12 +1,14 @@
 // What is to happen, by instant.
 #pragma once
 
+#include <cstring>
+
 #include "heap.hpp"
 
 namespace simnet {
 
-// Things added in a row for one instant become one entry of the heap: the many transfers of a
-// collective that begin or end together cost O(1) each.
+// Things added for one of the instants named last become one entry of the heap: the many
+// transfers of a collective that begin or end together cost O(1) each.
 template <class What>
 class Agenda {
  public:
@@ -18,13 +20,14 @@ class Agenda {
   // Returns the node that holds it until it is popped.
   uint32_t add(double time, const What& what) {
     const uint32_t node = new_node(what);
-    if (last_ != NONE && time == last_time_) {
-      nodes_[last_].next = node;
+    Recent& recent = recent_of(time);
+    if (recent.last != NONE && time == recent.time) {
+      nodes_[recent.last].next = node;
     } else {
       instants_.push({time, node});
-      last_time_ = time;
+      recent.time = time;
     }
-    last_ = node;
+    recent.last = node;
     return node;
   }
 
@@ -34,8 +37,9 @@ class Agenda {
     if (next != NONE) {
       instants_.top().first = next;
     } else {
+      Recent& recent = recent_of(instants_.top().time);
+      if (recent.last == node) recent.last = NONE;
       instants_.pop();
-      if (last_ == node) last_ = NONE;
     }
     nodes_[node].next = free_;
     free_ = node;
@@ -52,6 +56,19 @@ class Agenda {
     uint32_t first;
   };
 
+  // An instant, and the node added to it last, unless it is over.
+  struct Recent {
+    double time;
+    uint32_t last;
+  };
+  static constexpr int RECENT_BITS = 4;
+
+  Recent& recent_of(double time) {
+    uint64_t bits;
+    std::memcpy(&bits, &time, sizeof bits);
+    return recent_[bits * 0x9E3779B97F4A7C15ull >> (64 - RECENT_BITS)];
+  }
+
   uint32_t new_node(const What& what) {
     uint32_t node = free_;
     if (node == NONE) {
@@ -67,8 +84,7 @@ class Agenda {
   TimeHeap<Instant> instants_;
   std::vector<Node> nodes_;
   uint32_t free_ = NONE;
-  double last_time_ = 0.0;
-  uint32_t last_ = NONE;  // the node added last, unless its instant is over
+  std::vector<Recent> recent_ = std::vector<Recent>(1 << RECENT_BITS, {0.0, NONE});
 };
 
 }  // namespace simnet

@@ -16,6 +16,31 @@ namespace simnet {
 constexpr double INF = std::numeric_limits<double>::infinity();
 constexpr uint32_t NONE = 0xFFFFFFFFu;
 
+// Ask for memory that will be needed soon.
+inline void prefetch(const void* address) {
+#if defined(__GNUC__)
+  __builtin_prefetch(address);
+#else
+  (void)address;
+#endif
+}
+
+// Of the children `first` … `end` - 1 of a node: the place of the least. Which it is cannot be
+// foreseen, so the usual four are compared without a branch.
+template <class Entries, class Key>
+size_t least_child(const Entries& entries, size_t first, size_t end, Key key) {
+  if (end == first + 4) {
+    const size_t a = first + (key(entries[first + 1]) < key(entries[first]));
+    const size_t b = first + 2 + (key(entries[first + 3]) < key(entries[first + 2]));
+    return key(entries[b]) < key(entries[a]) ? b : a;
+  }
+  size_t least = first;
+  for (size_t child = first + 1; child < end; ++child) {
+    if (key(entries[child]) < key(entries[least])) least = child;
+  }
+  return least;
+}
+
 // Entries with a member `time`, least first.
 template <class Entry>
 class TimeHeap {
@@ -62,10 +87,8 @@ class TimeHeap {
       const size_t first = 4 * at + 1;
       if (first >= size) break;
       const size_t end = first + 4 < size ? first + 4 : size;
-      size_t least = first;
-      for (size_t child = first + 1; child < end; ++child) {
-        if (entries_[child].time < entries_[least].time) least = child;
-      }
+      const size_t least =
+          least_child(entries_, first, end, [](const Entry& entry) { return entry.time; });
       if (!(entries_[least].time < last.time)) break;
       entries_[at] = entries_[least];
       at = least;
@@ -162,10 +185,8 @@ class KeyHeap {
       const size_t first = 4 * static_cast<size_t>(at) + 1;
       if (first >= size) break;
       const size_t end = first + 4 < size ? first + 4 : size;
-      size_t least = first;
-      for (size_t child = first + 1; child < end; ++child) {
-        if (nodes_[child].key < nodes_[least].key) least = child;
-      }
+      const size_t least =
+          least_child(nodes_, first, end, [](const Node& one) { return one.key; });
       if (!(nodes_[least].key < node.key)) break;
       put(at, nodes_[least]);
       at = static_cast<uint32_t>(least);

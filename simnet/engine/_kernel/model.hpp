@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agenda.hpp"
 #include "fair.hpp"
 #include "heap.hpp"
 #include "program.hpp"
@@ -31,12 +32,17 @@ struct Outside {
   std::function<void(const std::vector<uint32_t>& jobs, std::vector<uint32_t>& places)> rank;
 };
 
+// How far a transfer has come.
+struct Progress {
+  double start, end;
+  uint32_t holds;  // what must still happen before it may start
+};
+
 struct Job {
   std::shared_ptr<const Program> program;
   double posted = 0.0;
-  uint32_t released = 0, leavers = 0;
-  std::vector<uint32_t> holds;
-  std::vector<double> start, end;
+  uint32_t released = 0;
+  LargeVector<Progress> progress;
   std::vector<int64_t> again;  // bytes retransmitted; empty where none were
   std::vector<uint32_t> open;  // transfers of each place that have not ended
   std::vector<uint8_t> arrived, left;
@@ -83,33 +89,39 @@ class Model {
     uint32_t job, transfer, next;
   };
   struct Entry {
-    double time;
     uint32_t what, place;  // leg; job that a place enters; job that is released
   };
   using Ready = uint64_t;  // job, then transfer
 
   static constexpr uint32_t LEG = NONE, RELEASE = NONE - 1;
 
+  // model.cpp
   void carry_out_instant(double time);
   bool carry_out(double time);
+  void do_arrive(uint32_t job, uint32_t place, double time);
+  void do_release(uint32_t job, double time);
+  void plan_release(uint32_t job);
+  void let_go(Job& job, uint32_t number, uint32_t transfer);
+  void check_progress(double time);
+
+  // queueing.cpp
   void launch(double time);
   bool conflicts();
   void put_in_order();
   void queue(uint32_t job, uint32_t transfer, double time);
-  void start(uint32_t job, uint32_t transfer, uint32_t connection, double time);
   void serve_freed(double time);
+
+  // legs.cpp
+  void start(uint32_t job, uint32_t transfer, uint32_t connection, double time);
+  double draw(Leg& leg, uint32_t connection);
   void enter(uint32_t leg, double time);
+  void prefetch_dependents(const Leg& leg) const;
   void drained(uint32_t leg, double time);
   void delivered(uint32_t leg, double time);
   void ended(uint32_t job, uint32_t transfer, double time);
   void leave(uint32_t job, uint32_t place, double time);
-  void let_go(Job& job, uint32_t number, uint32_t transfer);
-  void do_arrive(uint32_t job, uint32_t place, double time);
-  void do_release(uint32_t job, double time);
-  void plan_release(uint32_t job);
   uint32_t new_leg(const Leg& leg);
   int64_t bytes_on_wire(const Leg& leg) const;
-  void check_progress(double time);
 
   Fair fair_;
   Outside outside_;
@@ -123,7 +135,7 @@ class Model {
   uint32_t free_queued_ = NONE;
   std::vector<std::vector<Round>> rounds_;
   std::vector<uint32_t> free_rounds_;
-  TimeHeap<Entry> agenda_;
+  Agenda<Entry> agenda_;
   std::vector<Ready> ready_, launching_;
   std::vector<uint32_t> freed_, finished_;
   std::vector<Departure> departures_;

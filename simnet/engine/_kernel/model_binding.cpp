@@ -127,7 +127,8 @@ PyObject* post(PyObject* self, PyObject* const* args, Py_ssize_t count) {
       throw PythonError();
     }
     const auto& program = *reinterpret_cast<ProgramObject*>(args[0])->program;
-    for (const uint32_t connection : program->connection) {
+    for (uint32_t i = 0; i < program->count; ++i) {
+      const uint32_t connection = program->transfers[i].connection;
       if (connection != NONE && connection >= model.num_connections()) {
         throw std::invalid_argument("the program has connections of another model");
       }
@@ -197,10 +198,13 @@ PyObject* times(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     expect_args(count, 3);
     const Job& job = model_of(self).job(to_index(args[0], "job"));
     Array<double> start(args[1], "start", true), end(args[2], "end", true);
-    start.expect(job.start.size(), "start");
-    end.expect(job.end.size(), "end");
-    std::copy(job.start.begin(), job.start.end(), start.writable());
-    std::copy(job.end.begin(), job.end.end(), end.writable());
+    const size_t total = job.progress.size();
+    start.expect(total, "start");
+    end.expect(total, "end");
+    for (size_t i = 0; i < total; ++i) {
+      start.writable()[i] = job.progress[i].start;
+      end.writable()[i] = job.progress[i].end;
+    }
     return none();
   });
 }
@@ -211,7 +215,7 @@ PyObject* retransmitted(PyObject* self, PyObject* const* args, Py_ssize_t count)
     expect_args(count, 2);
     const Job& job = model_of(self).job(to_index(args[0], "job"));
     Array<int64_t> bytes(args[1], "bytes", true);
-    bytes.expect(job.start.size(), "bytes");
+    bytes.expect(job.progress.size(), "bytes");
     if (job.again.empty()) {
       std::fill_n(bytes.writable(), bytes.size(), 0);
     } else {

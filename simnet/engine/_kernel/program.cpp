@@ -67,10 +67,11 @@ std::vector<uint32_t> accumulate(std::vector<uint32_t>& begin) {
 }
 
 void fill_dependents(const ProgramColumns& given, Program& program) {
-  program.dependent_begin.assign(given.transfers + 1, 0);
+  std::vector<uint32_t> begin(given.transfers + 1, 0);
+  for (size_t at = 0; at < given.num_deps; ++at) ++begin[given.deps[at] + 1];
+  std::vector<uint32_t> next = accumulate(begin);
+  for (size_t i = 0; i <= given.transfers; ++i) program.transfers[i].dependents = begin[i];
   program.dependents.resize(given.num_deps);
-  for (size_t at = 0; at < given.num_deps; ++at) ++program.dependent_begin[given.deps[at] + 1];
-  std::vector<uint32_t> next = accumulate(program.dependent_begin);
   for (size_t i = 0; i < given.transfers; ++i) {
     for (int64_t at = given.dep_offsets[i]; at < given.dep_offsets[i + 1]; ++at) {
       program.dependents[next[given.deps[at]]++] = static_cast<uint32_t>(i);
@@ -78,20 +79,41 @@ void fill_dependents(const ProgramColumns& given, Program& program) {
   }
 }
 
-void fill_touching(const ProgramColumns& given, Program& program) {
-  program.touching_begin.assign(given.num_ranks + 1, 0);
-  for (size_t i = 0; i < given.transfers; ++i) {
-    ++program.touching_begin[given.src[i] + 1];
-    if (given.dst[i] != given.src[i]) ++program.touching_begin[given.dst[i] + 1];
+// Whether a transfer waits for the arrival of `place`, its sender or receiver.
+bool awaits(const ProgramColumns& given, size_t transfer, int64_t place) {
+  for (int64_t at = given.dep_offsets[transfer]; at < given.dep_offsets[transfer + 1]; ++at) {
+    const int64_t dep = given.deps[at];
+    if (given.src[dep] == place || given.dst[dep] == place) return false;
   }
-  std::vector<uint32_t> next = accumulate(program.touching_begin);
-  program.touching.resize(program.touching_begin.back());
+  return true;
+}
+
+// Call `found(transfer, place)` for every arrival that a transfer waits for.
+template <class F>
+void each_awaited(const ProgramColumns& given, F found) {
   for (size_t i = 0; i < given.transfers; ++i) {
-    program.touching[next[given.src[i]]++] = static_cast<uint32_t>(i);
-    if (given.dst[i] != given.src[i]) {
-      program.touching[next[given.dst[i]]++] = static_cast<uint32_t>(i);
-    }
+    const int64_t src = given.src[i], dst = given.dst[i];
+    if (awaits(given, i, src)) found(i, src);
+    if (dst != src && awaits(given, i, dst)) found(i, dst);
   }
+}
+
+void fill_places(const ProgramColumns& given, Program& program) {
+  program.touching.assign(given.num_ranks, 0);
+  for (size_t i = 0; i < given.transfers; ++i) {
+    ++program.touching[given.src[i]];
+    if (given.dst[i] != given.src[i]) ++program.touching[given.dst[i]];
+  }
+  program.awaiting_begin.assign(given.num_ranks + 1, 0);
+  each_awaited(given, [&](size_t transfer, int64_t place) {
+    ++program.awaiting_begin[place + 1];
+    ++program.transfers[transfer].holds;
+  });
+  std::vector<uint32_t> next = accumulate(program.awaiting_begin);
+  program.awaiting.resize(program.awaiting_begin.back());
+  each_awaited(given, [&](size_t transfer, int64_t place) {
+    program.awaiting[next[place]++] = static_cast<uint32_t>(transfer);
+  });
 }
 
 }  // namespace
@@ -100,24 +122,22 @@ Program make_program(const ProgramColumns& given, size_t network_ranks, size_t c
   check(given, network_ranks, connections);
   Program program;
   const size_t total = given.transfers;
-  program.transfers = static_cast<uint32_t>(total);
+  program.count = static_cast<uint32_t>(total);
   program.in_flight = static_cast<uint32_t>(given.in_flight);
   program.ranks.assign(given.ranks, given.ranks + given.num_ranks);
-  program.src.assign(given.src, given.src + total);
-  program.dst.assign(given.dst, given.dst + total);
-  program.size.assign(given.size, given.size + total);
-  program.reduces.assign(given.reduces, given.reduces + total);
-  program.connection.resize(total);
-  program.holds.resize(total);
-  const uint32_t held = given.release ? 1 : 0;
+  program.transfers.resize(total + 1);
   for (size_t i = 0; i < total; ++i) {
-    const bool join = given.src[i] == given.dst[i];
-    program.connection[i] = join ? NONE : static_cast<uint32_t>(given.connection[i]);
     const int64_t deps = given.dep_offsets[i + 1] - given.dep_offsets[i];
-    program.holds[i] = held + static_cast<uint32_t>(deps) + (join ? 1 : 2);
+    Transfer& transfer = program.transfers[i];
+    transfer.size = given.size[i];
+    transfer.connection = static_cast<uint32_t>(given.connection[i]);  // NONE for -1
+    transfer.src = static_cast<uint32_t>(given.src[i]);
+    transfer.dst = static_cast<uint32_t>(given.dst[i]);
+    transfer.holds = static_cast<uint32_t>(deps) + (given.release ? 1 : 0);
+    transfer.reduces = given.reduces[i] != 0;
   }
   fill_dependents(given, program);
-  fill_touching(given, program);
+  fill_places(given, program);
   if (given.release) {
     program.release.assign(given.release, given.release + total);
     program.release_order.resize(total);

@@ -6,20 +6,32 @@
 #include <cstdint>
 #include <vector>
 
+#include "large.hpp"
+
 namespace simnet {
 
+// All of one transfer lies in one place: where ranks go their own pace, transfers are met in no
+// order.
+struct Transfer {
+  int64_t size;
+  uint32_t connection;  // NONE for a join
+  uint32_t src, dst;    // places
+  uint32_t dependents;  // where those that wait for it begin
+  uint32_t holds : 31;  // what must happen before it may start: ends, arrivals, its release
+  uint32_t reduces : 1;
+};
+
 struct Program {
-  uint32_t transfers = 0;
-  uint32_t in_flight = 0;            // of one connection; 0 for any number
-  std::vector<uint32_t> ranks;       // the network's rank of each place in the group
-  std::vector<uint32_t> src, dst;    // places
-  std::vector<uint32_t> connection;  // NONE for a join
-  std::vector<int64_t> size;
-  std::vector<uint8_t> reduces;
-  std::vector<uint32_t> holds;  // what must happen before each may start: ends, arrivals, release
-  std::vector<uint32_t> dependent_begin, dependents;  // which transfers wait for each
-  std::vector<uint32_t> touching_begin, touching;     // which transfers each place is part of
-  std::vector<double> release;                        // after posting, seconds; or empty
+  uint32_t count = 0;      // of transfers
+  uint32_t in_flight = 0;  // of one connection; 0 for any number
+  std::vector<uint32_t> ranks;  // the network's rank of each place in the group
+  LargeVector<Transfer> transfers;  // and one more, where the last's dependents end
+  LargeVector<uint32_t> dependents;
+  std::vector<uint32_t> touching;  // how many transfers each place is part of
+  // Which transfers wait for each place's arrival. Those that wait for the end of another one
+  // there do not: it has not started before.
+  std::vector<uint32_t> awaiting_begin, awaiting;
+  std::vector<double> release;  // after posting, seconds; or empty
   std::vector<uint32_t> release_order;
 };
 

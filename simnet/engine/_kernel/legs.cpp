@@ -1,0 +1,147 @@
+// One transfer on its way: its rounds on the wire, its reduction, its end.
+#include <algorithm>
+#include <stdexcept>
+
+#include "model.hpp"
+
+namespace simnet {
+
+uint32_t Model::new_leg(const Leg& leg) {
+  if (free_legs_.empty()) {
+    if (legs_.size() >= RELEASE) throw std::runtime_error("too many transfers under way");
+    legs_.push_back(leg);
+    return static_cast<uint32_t>(legs_.size() - 1);
+  }
+  const uint32_t at = free_legs_.back();
+  free_legs_.pop_back();
+  legs_[at] = leg;
+  return at;
+}
+
+void Model::start(uint32_t number, uint32_t transfer, uint32_t at, double time) {
+  Job& job = *jobs_[number];
+  const Connection& connection = connections_[at];
+  job.progress[transfer].start = time;
+  prefetch(&job.program->dependents[job.program->transfers[transfer].dependents]);
+  Leg leg{number, transfer, connection.route, 0, NONE};
+  const double delay = connection.draws ? draw(leg, at) : connection.delay;
+  agenda_.add(time + delay, {new_leg(leg), LEG});
+}
+
+// Ask for the delay and the rounds of a message; returns the delay.
+double Model::draw(Leg& leg, uint32_t connection) {
+  Job& job = *jobs_[leg.job];
+  if (free_rounds_.empty()) {
+    free_rounds_.push_back(static_cast<uint32_t>(rounds_.size()));
+    rounds_.emplace_back();
+  }
+  leg.rounds = free_rounds_.back();
+  std::vector<Round>& rounds = rounds_[leg.rounds];
+  rounds.clear();
+  const double delay =
+      outside_.draw(connection, job.program->transfers[leg.transfer].size, rounds);
+  free_rounds_.pop_back();
+  int64_t again = 0;
+  for (size_t i = 1; i < rounds.size(); ++i) again += rounds[i].size;
+  if (again) {
+    if (job.again.empty()) job.again.assign(job.program->count, 0);
+    job.again[leg.transfer] = again;
+  }
+  return delay;
+}
+
+int64_t Model::bytes_on_wire(const Leg& leg) const {
+  if (leg.rounds != NONE) return rounds_[leg.rounds][leg.round].size;
+  return jobs_[leg.job]->program->transfers[leg.transfer].size;
+}
+
+// Let the bytes of the leg's present round, or its reduction, begin to drain.
+void Model::enter(uint32_t at, double time) {
+  const Leg& leg = legs_[at];
+  prefetch_dependents(leg);
+  const bool reducing = leg.round == NONE;
+  const int64_t size =
+      reducing ? jobs_[leg.job]->program->transfers[leg.transfer].size : bytes_on_wire(leg);
+  if (size > 0) {
+    fair_.enter(leg.route, static_cast<double>(size), at, time);
+  } else {
+    drained(at, time);
+  }
+}
+
+// What waits for a transfer is looked at when it ends; by then it will have come from memory.
+void Model::prefetch_dependents(const Leg& leg) const {
+  const Job& job = *jobs_[leg.job];
+  const Transfer* const transfer = &job.program->transfers[leg.transfer];
+  const uint32_t begin = transfer[0].dependents;
+  const uint32_t end = std::min(transfer[1].dependents, begin + 4);
+  for (uint32_t i = begin; i < end; ++i) {
+    const uint32_t dependent = job.program->dependents[i];
+    prefetch(&job.progress[dependent]);
+    prefetch(&job.program->transfers[dependent]);
+  }
+}
+
+// Go on after a round: the next round, the reduction, or the end.
+void Model::drained(uint32_t at, double time) {
+  Leg& leg = legs_[at];
+  if (leg.round == NONE) {
+    delivered(at, time);
+    return;
+  }
+  fair_.count_bytes(leg.route, bytes_on_wire(leg));
+  if (leg.rounds != NONE && leg.round + 1 < rounds_[leg.rounds].size()) {
+    ++leg.round;
+    agenda_.add(time + rounds_[leg.rounds][leg.round].wait, {at, LEG});
+    return;
+  }
+  const Program& program = *jobs_[leg.job]->program;
+  const Transfer& transfer = program.transfers[leg.transfer];
+  if (transfer.reduces) {
+    const uint32_t reducer = reducers_[program.ranks[transfer.dst]];
+    if (reducer != NONE) {
+      leg.round = NONE;
+      leg.route = reducer;
+      enter(at, time);
+      return;
+    }
+  }
+  delivered(at, time);
+}
+
+void Model::delivered(uint32_t at, double time) {
+  const Leg leg = legs_[at];
+  const Program& program = *jobs_[leg.job]->program;
+  if (program.in_flight) {
+    const uint32_t number = program.transfers[leg.transfer].connection;
+    Connection& connection = connections_[number];
+    --connection.started;
+    if (connection.head != NONE) freed_.push_back(number);
+  }
+  if (leg.rounds != NONE) free_rounds_.push_back(leg.rounds);
+  free_legs_.push_back(at);
+  ended(leg.job, leg.transfer, time);
+}
+
+void Model::ended(uint32_t number, uint32_t transfer, double time) {
+  Job& job = *jobs_[number];
+  const Program& program = *job.program;
+  job.progress[transfer].end = time;
+  const Transfer& ended = program.transfers[transfer];
+  const uint32_t src = ended.src, dst = ended.dst;
+  const uint32_t stop = (&ended + 1)->dependents;
+  for (uint32_t at = ended.dependents; at < stop; ++at) {
+    let_go(job, number, program.dependents[at]);
+  }
+  if (!--job.open[src]) leave(number, src, time);
+  if (dst != src && !--job.open[dst]) leave(number, dst, time);
+}
+
+void Model::leave(uint32_t number, uint32_t place, double time) {
+  Job& job = *jobs_[number];
+  if (job.left[place] || !job.arrived[place] || job.open[place]) return;
+  job.left[place] = 1;
+  departures_.push_back({number, place, time});
+}
+
+}  // namespace simnet
