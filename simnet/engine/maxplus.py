@@ -11,6 +11,7 @@ that of ids, the pass says so and nothing is guessed.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,51 +61,67 @@ def max_plus(
     if program.in_flight > MOST_IN_FLIGHT:
         return None
     try:
-        core = load_core()
+        load_core()
     except ImportError:
         return None
-    starts, ends = np.empty(len(program)), np.empty(len(program))
-    run = core.MaxPlus(
+    job = net, program, posted, arrivals
+    run = _carry_out(*job, starts=None)
+    if run is not None and run.in_doubt():
+        run = _swept(*job)
+    if run is None:
+        return None
+    left, link_bytes = np.empty(len(program.ranks)), np.zeros(net.num_links, dtype=np.int64)
+    run.finish(left, link_bytes)
+
+    @functools.cache
+    def times() -> tuple[FloatArray, FloatArray]:
+        starts, ends = np.empty(len(program)), np.empty(len(program))
+        _carry_out(*job, starts=starts, ends=ends)
+        return frozen(starts), frozen(ends)
+
+    return Timeline(tier="max-plus", left=frozen(left), link_bytes=frozen(link_bytes), times=times)
+
+
+def _carry_out(
+    net: Network,
+    program: Program,
+    posted: float,
+    arrivals: FloatArray,
+    *,
+    starts: FloatArray | None,
+    ends: FloatArray | None = None,
+) -> Any:
+    """Run over all transfers; None where that does not apply.
+
+    Starts need not be kept for the pass itself, and half the memory is half of what it waits for.
+    """
+    run = load_core().MaxPlus(
         np.concatenate([net.links.bandwidth, net.reduce_bandwidth]),
         net.num_links,
         np.array(program.ranks, dtype=np.int64),
         np.ascontiguousarray(arrivals, dtype=np.float64),
         program.in_flight,
         starts,
-        ends,
+        np.empty(len(program)) if ends is None else ends,
     )
-    if not _carry_out(run, net, program, posted) or not _sweep(run, program, posted):
-        return None
-    left, link_bytes = np.empty(len(program.ranks)), np.zeros(net.num_links, dtype=np.int64)
-    run.finish(left, link_bytes)
-    times = frozen(starts), frozen(ends)
-    return Timeline(
-        tier="max-plus", left=frozen(left), link_bytes=frozen(link_bytes), times=lambda: times
-    )
-
-
-def _carry_out(run: Any, net: Network, program: Program, posted: float) -> bool:
-    """Run over all transfers; False where that does not apply."""
     for piece in _pieces(program, posted):
         done = run.run(*piece)
         if isinstance(done, bytes):
             _connect(run, net, np.frombuffer(done, dtype=np.int64).reshape(-1, 3), program.ranks)
             done = run.run(*piece)
         if not done:
-            return False
-    return True
+            return None
+    return run
 
 
-def _sweep(run: Any, program: Program, posted: float) -> bool:
-    """Look once more at the links whose transfers do not come in order of time."""
-    if not run.in_doubt():
-        return True
+def _swept(net: Network, program: Program, posted: float, arrivals: FloatArray) -> Any:
+    """Look once more at the links whose transfers do not come in order of time; None: shared."""
+    run = _carry_out(net, program, posted, arrivals, starts=np.empty(len(program)))
     first = 0
     for piece in _pieces(program, posted):
         run.collect(first, *piece)
         first += len(piece[0])
-    swept: bool = run.sweep()
-    return swept
+    return run if run.sweep() else None
 
 
 def _connect(run: Any, net: Network, keys: IntArray, ranks: tuple[int, ...]) -> None:

@@ -245,6 +245,27 @@ def route(run, links=(0,), delay=0.5):
     run.connect(np.array([0, len(links)]), np.array(links), np.array([delay]))
 
 
+def test_times_are_found_again_only_when_asked_for():
+    """The same to the bit, and once."""
+    net = star(4)
+    work = collectives.all_reduce(4000, algorithm="ring")
+    program = compile_schedule(collectives.plan(work, net).schedule, tuple(range(4)))
+    timeline = max_plus(net, program, 1.0, np.full(4, 1.0))
+    starts, ends = timeline.times()
+    assert timeline.times()[0] is starts
+    assert starts.min() == 1.0
+    assert ends.max() == timeline.left.max()
+
+
+def test_a_sweep_needs_the_starts():
+    run = made(start=None)
+    run.run(*columns())
+    route(run)
+    assert run.run(*columns()) is True
+    with pytest.raises(ValueError, match="not run"):
+        run.collect(0, *columns())
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -173,14 +173,19 @@ bool MaxPlus::run(const TransferBlock& block) {
     }
     Span span{ready, ready};
     if (src != dst && !send(block, at, span)) return false;
-    instantly_ |= span.end == span.start;
+    if (span.end == span.start) mark_instant(done_ + at);
     left_[src] = std::max(left_[src], span.end);
     left_[dst] = std::max(left_[dst], span.end);
-    in_.start[done_ + at] = span.start;
+    if (in_.start) in_.start[done_ + at] = span.start;
     in_.end[done_ + at] = span.end;
   }
   done_ += block.count;
   return true;
+}
+
+void MaxPlus::mark_instant(size_t id) {
+  if (instant_.empty()) instant_.resize(in_.transfers);
+  instant_[id] = true;
 }
 
 // Take a transfer that is ready at `span.start` to its end, over its connection.
@@ -231,7 +236,7 @@ bool MaxPlus::take_turn(Connection& one, const TransferBlock& block, size_t at, 
   if (ready == one.ready && one.late && !waits_for(block, at, one.last)) return false;
   one.ready = ready;
   one.last = done_ + at;
-  one.late = (instantly_ || vanishing_) && is_late(block, at, ready);
+  one.late = (vanishing_ || !instant_.empty()) && is_late(block, at, ready);
   return true;
 }
 
@@ -243,7 +248,7 @@ bool MaxPlus::waits_for(const TransferBlock& block, size_t at, size_t id) const 
 bool MaxPlus::is_late(const TransferBlock& block, size_t at, double ready) const {
   for (int64_t dep = block.dep_offsets[at]; dep < block.dep_offsets[at + 1]; ++dep) {
     const size_t id = static_cast<size_t>(block.deps[dep]);
-    if (in_.end[id] == ready && (vanishing_ || in_.start[id] == ready)) return true;
+    if (in_.end[id] == ready && (vanishing_ || instant_[id])) return true;
   }
   return false;
 }
@@ -270,7 +275,7 @@ bool MaxPlus::occupy(uint32_t number, double enter, double end, double rate) {
 // The sweep
 
 void MaxPlus::collect(const TransferBlock& block, size_t first) {
-  if (first + block.count > done_) throw std::invalid_argument("a block that has not run");
+  if (!in_.start || first + block.count > done_) throw std::invalid_argument("a block that has not run");
   find_connections(block);
   if (!wanted_.empty()) throw std::invalid_argument("a block that has not run");
   for (size_t at = 0; at < block.count; ++at) {

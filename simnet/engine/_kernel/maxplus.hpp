@@ -34,7 +34,8 @@ struct MaxPlusInput {
   std::vector<double> arrival;   // of each place, absolute seconds
   uint32_t in_flight;            // of one connection; 0 for any number
   size_t transfers;
-  double *start, *end;           // filled; one entry a transfer
+  double* end;                   // filled; one entry a transfer
+  double* start;                 // likewise; or null, but not where a sweep may follow
 };
 
 class MaxPlus {
@@ -109,6 +110,7 @@ class MaxPlus {
   bool take_turn(Connection& connection, const TransferBlock& block, size_t at, double ready);
   bool waits_for(const TransferBlock& block, size_t at, size_t id) const;
   bool is_late(const TransferBlock& block, size_t at, double ready) const;
+  void mark_instant(size_t id);
   void check(const TransferBlock& block, size_t at, size_t first) const;
   double* free_of(uint32_t number);
   void collect_on(uint32_t link, double enter, double end, double rate);
@@ -127,7 +129,7 @@ class MaxPlus {
   std::vector<Interval> intervals_;
   std::vector<double> left_;
   size_t done_ = 0;
-  bool instantly_ = false;  // whether anything has ended at the instant of its start
+  std::vector<bool> instant_;  // of each transfer: whether it ended when it began; empty at first
   bool vanishing_ = false;  // whether any bytes have drained in no time, by rounding
 };
 

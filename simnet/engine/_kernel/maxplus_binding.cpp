@@ -11,7 +11,8 @@ namespace {
 
 // The pass with the arrays it fills.
 struct Pass {
-  Array<double> start, end;
+  std::unique_ptr<Array<double>> start;
+  Array<double> end;
   MaxPlus core;
 };
 
@@ -41,7 +42,7 @@ std::vector<uint32_t> to_ranks(const Array<int64_t>& array) {
   return to_vector<uint32_t>(array);
 }
 
-// MaxPlus(capacity, num_links, ranks, arrivals, in_flight, start, end)
+// MaxPlus(capacity, num_links, ranks, arrivals, in_flight, start or None, end)
 PyObject* pass_new(PyTypeObject* type, PyObject* args, PyObject*) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
     PyObject *capacity, *ranks, *arrivals, *in_flight, *links, *start, *end;
@@ -51,18 +52,22 @@ PyObject* pass_new(PyTypeObject* type, PyObject* args, PyObject*) {
     }
     const Array<double> capacity_of(capacity, "capacity"), arrivals_of(arrivals, "arrivals");
     const Array<int64_t> ranks_of(ranks, "ranks");
-    Array<double> start_of(start, "start", true), end_of(end, "end", true);
-    end_of.expect(start_of.size(), "end");
+    Array<double> end_of(end, "end", true);
+    std::unique_ptr<Array<double>> start_of;
+    if (start != Py_None) {
+      start_of = std::make_unique<Array<double>>(start, "start", true);
+      start_of->expect(end_of.size(), "start");
+    }
     MaxPlusInput input{to_vector<double>(capacity_of),
                        to_index(links, "num_links"),
                        to_ranks(ranks_of),
                        to_vector<double>(arrivals_of),
                        to_index(in_flight, "in_flight"),
-                       start_of.size(),
-                       start_of.writable(),
-                       end_of.writable()};
+                       end_of.size(),
+                       end_of.writable(),
+                       start_of ? start_of->writable() : nullptr};
     std::unique_ptr<Pass> pass(
-        new Pass{{start, "start", true}, {end, "end", true}, MaxPlus(std::move(input))});
+        new Pass{std::move(start_of), {end, "end", true}, MaxPlus(std::move(input))});
     PyObject* self = allocate(type);
     reinterpret_cast<PassObject*>(self)->pass = pass.release();
     return self;
