@@ -2,6 +2,7 @@
 #include "fair.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -29,7 +30,8 @@ Fair::Fair(std::vector<double> capacity)
       fillings_(capacity.size()) {
   finishes_.grow(capacity.size());
   for (size_t link = 0; link < capacity.size(); ++link) {
-    if (!(capacity[link] > 0.0)) {
+    // Below, precision is lost bit by bit, and a share may round to nothing.
+    if (!(capacity[link] >= std::numeric_limits<double>::min())) {
       throw std::invalid_argument("capacity[" + std::to_string(link) + "] is not above 0");
     }
     links_[link].capacity = capacity[link];

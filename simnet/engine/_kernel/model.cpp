@@ -9,8 +9,8 @@ namespace simnet {
 namespace {
 
 constexpr double NEVER = std::numeric_limits<double>::quiet_NaN();
-// Instants at one and the same time after which the model is taken to stall.
-constexpr uint64_t STALLED = 100'000'000;
+// Instants in a row at which nothing was due, after which the model is taken to stall.
+constexpr uint64_t STALLED = 10'000;
 
 }  // namespace
 
@@ -95,20 +95,22 @@ const std::vector<Departure>& Model::advance(double time, double horizon) {
 // One instant
 
 void Model::carry_out_instant(double time) {
-  check_progress(time);
-  while (carry_out(time)) launch(time);
+  now_ = time;
+  ++idle_;
+  while (carry_out(time)) {
+    idle_ = 0;
+    launch(time);
+  }
+  if (idle_ > STALLED) report_stall();
   fair_.settle(time);
 }
 
-void Model::check_progress(double time) {
-  at_now_ = time == now_ ? at_now_ + 1 : 0;
-  now_ = time;
-  if (at_now_ > STALLED) {
-    throw std::runtime_error("no progress at " + std::to_string(time) + " s: " +
-                             std::to_string(legs_.size() - free_legs_.size()) +
-                             " transfers under way, next end " +
-                             std::to_string(fair_.next_finish()));
-  }
+void Model::report_stall() const {
+  throw std::runtime_error(
+      "no progress at " + std::to_string(now_) + " s: nothing was due " + std::to_string(idle_) +
+      " times; " + std::to_string(legs_.size() - free_legs_.size()) +
+      " transfers under way, next end " + std::to_string(fair_.next_finish()) +
+      " s, next start or arrival " + std::to_string(agenda_.time()) + " s");
 }
 
 bool Model::carry_out(double time) {
@@ -132,6 +134,10 @@ bool Model::carry_out(double time) {
 
 void Model::do_arrive(uint32_t number, uint32_t place, double time) {
   Job& job = *jobs_[number];
+  if (job.arrived[place]) {
+    throw std::invalid_argument("place " + std::to_string(place) + " arrives in job " +
+                                std::to_string(number) + " a second time");
+  }
   const Program& program = *job.program;
   job.arrived[place] = 1;
   for (uint32_t at = program.awaiting_begin[place]; at < program.awaiting_begin[place + 1]; ++at) {

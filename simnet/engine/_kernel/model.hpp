@@ -97,6 +97,7 @@ class Model {
 
   // model.cpp
   void carry_out_instant(double time);
+  [[noreturn]] void report_stall() const;
   bool carry_out(double time);
   void do_arrive(uint32_t job, uint32_t place, double time);
   void do_release(uint32_t job, double time);
@@ -141,7 +142,7 @@ class Model {
   std::vector<Departure> departures_;
   uint32_t mark_ = 0;
   double now_ = -INF;
-  uint64_t at_now_ = 0;  // instants carried out at one and the same time
+  uint64_t idle_ = 0;  // instants in a row at which nothing was due
 };
 
 }  // namespace simnet

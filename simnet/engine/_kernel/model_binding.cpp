@@ -15,6 +15,7 @@ struct ModelObject {
   PyObject* rank;
   bool busy;    // in the middle of an advance, which may ask Python
   bool failed;  // left there by an exception
+  int64_t bytes;  // of all programs that were posted
 };
 
 int model_traverse(PyObject* self, visitproc visit, void* arg) {
@@ -138,7 +139,14 @@ PyObject* post(PyObject* self, PyObject* const* args, Py_ssize_t count) {
         throw std::invalid_argument("the program has ranks of another model");
       }
     }
-    return checked(PyLong_FromUnsignedLong(model.post(program, to_double(args[1], "time"))));
+    int64_t& bytes = reinterpret_cast<ModelObject*>(self)->bytes;
+    const int64_t more = reinterpret_cast<ProgramObject*>(args[0])->bytes;
+    if (more > MOST_BYTES - bytes) {
+      throw std::invalid_argument("the program brings the model's bytes over 2^62");
+    }
+    const uint32_t number = model.post(program, to_double(args[1], "time"));
+    bytes += more;
+    return checked(PyLong_FromUnsignedLong(number));
   });
 }
 

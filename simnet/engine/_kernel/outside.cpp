@@ -3,8 +3,6 @@
 namespace simnet {
 namespace {
 
-constexpr int64_t MOST_BYTES = int64_t{1} << 62;
-
 // (first, second) of a tuple; what else it may be is named.
 template <class First, class Second>
 void unpack(PyObject* pair, const char* format, const char* name, First* first, Second* second) {

@@ -12,6 +12,17 @@ void program_dealloc(PyObject* self) {
   free_object(self);
 }
 
+int64_t sum_bytes(const Array<int64_t>& sizes) {
+  int64_t sum = 0;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes.data()[i] > MOST_BYTES - sum) {
+      throw std::invalid_argument("transfer " + std::to_string(i) + " brings the bytes over 2^62");
+    }
+    sum += sizes.data()[i];
+  }
+  return sum;
+}
+
 // Program(ranks, src, dst, connection, size, reduces, dep_offsets, deps, release, in_flight,
 //         network_ranks, connections)
 PyObject* program_new(PyTypeObject* type, PyObject* args, PyObject*) {
@@ -53,7 +64,9 @@ PyObject* program_new(PyTypeObject* type, PyObject* args, PyObject*) {
     auto program = std::make_shared<const Program>(
         make_program(columns, to_index(network_ranks, "network_ranks"),
                      to_index(connections, "connections")));
+    const int64_t bytes = sum_bytes(size_of);
     PyObject* self = allocate(type);
+    reinterpret_cast<ProgramObject*>(self)->bytes = bytes;
     reinterpret_cast<ProgramObject*>(self)->program =
         new std::shared_ptr<const Program>(std::move(program));
     return self;

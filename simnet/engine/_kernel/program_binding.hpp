@@ -12,6 +12,7 @@ namespace simnet {
 struct ProgramObject {
   PyObject_HEAD
   std::shared_ptr<const Program>* program;
+  int64_t bytes;  // of all transfers
 };
 
 extern PyTypeObject* program_type;

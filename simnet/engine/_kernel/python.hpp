@@ -14,6 +14,10 @@
 
 namespace simnet {
 
+// Of a message with all that is sent again, a program, all programs of a model: so that no sum of
+// bytes leaves int64.
+constexpr int64_t MOST_BYTES = int64_t{1} << 62;
+
 // Run `body`, turning what it throws into a Python exception; `failed` is what is returned then.
 template <class Result, class Body>
 Result guarded(Result failed, Body body) {

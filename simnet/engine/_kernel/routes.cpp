@@ -25,7 +25,8 @@ uint32_t Routes::number(const Hops& given) {
     if (weight < 1 || weight >= static_cast<int64_t>(NONE)) {
       refuse(link, " with weight " + std::to_string(weight) + "; it must be at least 1");
     }
-    hash = (hash ^ static_cast<uint64_t>(weight << 32 | link)) * 0x9E3779B97F4A7C15ull;
+    const uint64_t hop_key = static_cast<uint64_t>(weight) << 32 | static_cast<uint64_t>(link);
+    hash = (hash ^ hop_key) * 0x9E3779B97F4A7C15ull;
     hash ^= hash >> 29;
   }
   const auto range = by_hash_.equal_range(hash);
