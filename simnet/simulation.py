@@ -66,9 +66,11 @@ def simulate(
         default the run ends when all work and all processes have ended.
     observer : Observer, optional
         Told of transfers and rates as they happen.
-    engine : {"auto", "kernel", "reference"}
+    engine : {"auto", "kernel", "symmetry", "max-plus", "events", "reference"}
         What computes the times: the compiled kernel or the Python reference, which agree to
-        1e-9. "auto" is the kernel where it was compiled and no observer is given.
+        1e-9. "auto" is the kernel where it was compiled and no observer is given. The kernel
+        takes the cheapest of its tiers that can; the name of one leaves out the others, but for
+        "events", on which all fall back.
 
     Returns
     -------

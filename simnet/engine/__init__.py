@@ -17,6 +17,7 @@ from simnet.engine.kernel import KernelModel
 from simnet.engine.models import kernel, make_model
 from simnet.engine.program import Program
 from simnet.engine.reference import FluidModel
+from simnet.engine.tiers import TieredModel
 from simnet.engine.timeline import Tier, Timeline
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Program",
     "RunsAhead",
     "Tier",
+    "TieredModel",
     "Timeline",
     "kernel",
     "make_model",

@@ -21,8 +21,8 @@ from typing import Any
 
 from simnet.arrays import frozen
 from simnet.engine.fabric import Departure
-from simnet.engine.job import Job
-from simnet.engine.kernel import ArrayJob, KernelModel
+from simnet.engine.job import ArrayJob, Job
+from simnet.engine.kernel import KernelModel
 from simnet.engine.program import FloatArray, IntArray, Program
 
 INFINITY = float("inf")

@@ -39,6 +39,11 @@ class Job(ABC):
         self.left: dict[int, float] = {}
 
     @property
+    def tier(self) -> str:
+        """Which tier found the times: "symmetry", "max-plus", "events" or "reference"."""
+        return "events"
+
+    @property
     @abstractmethod
     def start(self) -> list[float]:
         """When each transfer was started, seconds; NaN until then."""
@@ -80,8 +85,24 @@ class Job(ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled, it is what is known of it, without its engine."""
-        known = self.start, self.end, self.retransmitted, self.arrived
+        known = self.tier, self.start, self.end, self.retransmitted, self.arrived
         return KeptJob, (self.program, self.number, self.order, self.left, known)
+
+
+class ArrayJob(Job):
+    """A job whose times are arrays first, and lists for who asks."""
+
+    @property
+    def start(self) -> list[float]:
+        """`starts` as a list."""
+        times: list[float] = self.starts.tolist()
+        return times
+
+    @property
+    def end(self) -> list[float]:
+        """`ends` as a list."""
+        times: list[float] = self.ends.tolist()
+        return times
 
 
 class KeptJob(Job):
@@ -93,11 +114,16 @@ class KeptJob(Job):
         number: int,
         order: tuple[object, ...],
         left: dict[int, float],
-        known: tuple[list[float], list[float], list[int], set[int]],
+        known: tuple[str, list[float], list[float], list[int], set[int]],
     ) -> None:
         super().__init__(program, number, order)
         self.left = left
-        self._start, self._end, self._retransmitted, self._arrived = known
+        self._tier, self._start, self._end, self._retransmitted, self._arrived = known
+
+    @property
+    def tier(self) -> str:
+        """Which tier found the times."""
+        return self._tier
 
     @property
     def start(self) -> list[float]:
@@ -138,6 +164,11 @@ class ListedJob(Job):
             )
         ]
         self._open = {rank: len(transfers) for rank, transfers in program.touching.items()}
+
+    @property
+    def tier(self) -> str:
+        """The reference model, which has no tiers."""
+        return "reference"
 
     @property
     def start(self) -> list[float]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from simnet.arrays import frozen
 from simnet.engine.connection import Connection
 from simnet.engine.fabric import Departure
-from simnet.engine.job import Job
+from simnet.engine.job import ArrayJob, Job
 from simnet.engine.numbering import Key, Numbering
 from simnet.engine.program import FloatArray, IntArray, Program
 from simnet.network import Network
@@ -223,22 +223,6 @@ class KernelModel:
             drawn |= self._loss[links] > 0
         before = np.concatenate([[0], np.cumsum(drawn)])[offsets]
         return np.diff(before) > 0
-
-
-class ArrayJob(Job):
-    """A job whose times are arrays first, and lists for who asks."""
-
-    @property
-    def start(self) -> list[float]:
-        """`starts` as a list."""
-        times: list[float] = self.starts.tolist()
-        return times
-
-    @property
-    def end(self) -> list[float]:
-        """`ends` as a list."""
-        times: list[float] = self.ends.tolist()
-        return times
 
 
 class KernelJob(ArrayJob):

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from simnet.engine.episodes import EpisodesModel
 from simnet.engine.fabric import NetworkModel, Observer
 from simnet.engine.kernel import KernelModel, load_core
+from simnet.engine.maxplus import max_plus
 from simnet.engine.reference import FluidModel
+from simnet.engine.symmetry import symmetry
+from simnet.engine.tiers import TieredModel
+from simnet.engine.timeline import Tier
 from simnet.network import Network
 from simnet.transport import Transport
 
-ENGINES = ("auto", "kernel", "reference")
+TIERS: Mapping[str, Sequence[Tier]] = MappingProxyType(
+    {"symmetry": (symmetry,), "max-plus": (max_plus,), "events": ()}
+)
+"""Tiers by the name that a result calls them; the last is the kernel alone."""
+ENGINES = ("auto", "kernel", *TIERS, "reference")
 
 
 @functools.cache
@@ -47,8 +57,9 @@ def make_model(
     ----------
     net, transport, seed
         What it simulates.
-    engine : {"auto", "kernel", "reference"}
-        "auto" is the kernel where it was compiled and nothing is observed.
+    engine : {"auto", "kernel", "symmetry", "max-plus", "events", "reference"}
+        "auto" is the kernel where it was compiled and nothing is observed. The kernel asks its
+        tiers; the name of one asks only that one before the events, and "events" none.
     observer : Observer, optional
         Told of transfers and rates as they happen; only the reference does.
     repeats : bool
@@ -63,22 +74,28 @@ def make_model(
     """
     if engine not in ENGINES:
         raise ValueError(f"engine={engine!r}: one of {', '.join(map(repr, ENGINES))}")
-    if engine == "kernel":
+    if engine in ("kernel", *TIERS):
         if observer is not None:
-            raise ValueError("engine='kernel' tells no observer: write 'auto' or 'reference'")
+            raise ValueError(f"engine={engine!r} tells no observer: write 'auto' or 'reference'")
         if kernel() != "kernel":
-            raise RuntimeError(f"engine='kernel': it {_lack()}")
-        return _make_kernel(net, transport, seed, repeats)
+            raise RuntimeError(f"engine={engine!r}: the kernel {_lack()}")
+        return _make_kernel(net, transport, seed, repeats, TIERS.get(engine))
     if engine == "auto" and observer is None:
         if kernel() == "kernel":
-            return _make_kernel(net, transport, seed, repeats)
+            return _make_kernel(net, transport, seed, repeats, None)
         _say_slow()
     return FluidModel(net, transport, seed, observer)
 
 
-def _make_kernel(net: Network, transport: Transport, seed: int, repeats: bool) -> NetworkModel:
+def _make_kernel(
+    net: Network, transport: Transport, seed: int, repeats: bool, tiers: Sequence[Tier] | None
+) -> NetworkModel:
     model = KernelModel(net, transport, seed)
-    return EpisodesModel(model) if repeats and not model.draws else model
+    if model.draws or tiers == ():
+        return model
+    if repeats:
+        return EpisodesModel(model)
+    return TieredModel(net, model, (symmetry, max_plus) if tiers is None else tiers)
 
 
 @functools.cache

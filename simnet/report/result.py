@@ -58,7 +58,8 @@ class WorkResult:
         how = f" by {self.algorithm}" if self.algorithm else ""
         return (
             f"<{self.kind} of {format_size(self.size)}{how} over {self.num_ranks} ranks: "
-            f"{format_time(self.time)}, busbw {format_bandwidth(self.busbw, bits=False)}>"
+            f"{format_time(self.time)}, busbw {format_bandwidth(self.busbw, bits=False)}, "
+            f"by {self.tier}>"
         )
 
     @property
@@ -83,6 +84,11 @@ class WorkResult:
         return self.plan.reason if self.plan else None
 
     @property
+    def tier(self) -> str:
+        """What found the times: "symmetry", "max-plus" or "events", all equal; or "reference"."""
+        return self.job.tier
+
+    @property
     def num_ranks(self) -> int:
         """How many ranks took part."""
         return len(self.job.program.ranks)
@@ -91,8 +97,7 @@ class WorkResult:
     def rank_times(self) -> NDArray[np.float64]:
         """When each rank of the network left, absolute seconds, shape (N,); NaN: took no part."""
         times = np.full(self.net.num_ranks, np.nan)
-        for rank, time in self.job.left.items():
-            times[rank] = time
+        times[list(self.job.left)] = list(self.job.left.values())
         times.flags.writeable = False
         return times
 
@@ -153,6 +158,7 @@ class WorkResult:
             "ranks": self.num_ranks,
             "algorithm": self.algorithm,
             "reason": self.reason,
+            "tier": self.tier,
             "start": _finite(self.start),
             "finish": _finite(self.finish),
             "time": _finite(self.time),
@@ -208,6 +214,11 @@ class Result:
     def time(self) -> float:
         """When the last work finished, seconds from virtual 0; NaN if some has not."""
         return float(np.max([work.finish for work in self.works], initial=0.0))
+
+    @property
+    def tier(self) -> str:
+        """The works' tiers, each named once."""
+        return ", ".join(dict.fromkeys(work.tier for work in self.works))
 
     @property
     def _only(self) -> WorkResult:
@@ -348,6 +359,7 @@ class Result:
             "seed": self.seed,
             "fabric": self.fabric,
             "engine": self.engine,
+            "tier": self.tier,
             "transport": self.transport,
             "time": _finite(self.time),
             "end": self.end,

@@ -135,7 +135,7 @@ def posted(ranks, uneven, count):
 
 def check(name, net, work):
     """Kernel and reference, end to end."""
-    twin, ours = (simnet.simulate(net, work, engine=each) for each in ("reference", "kernel"))
+    twin, ours = (simnet.simulate(net, work, engine=each) for each in ("reference", "events"))
     np.testing.assert_allclose(ours.works[0].job.end, twin.works[0].job.end, rtol=1e-9)
     return {"what": name, "time": ours.time, "equal": True}
 

@@ -25,7 +25,7 @@ CASES, CASES_A_TEST = 2000, 50
 def equal(net, works, **options):
     """Simulate twice and compare every transfer; returns the kernel's result."""
     twin = simnet.simulate(net, *works, engine="reference", **options)
-    fast = simnet.simulate(net, *works, engine="kernel", **options)
+    fast = simnet.simulate(net, *works, engine="events", **options)
     assert (twin.engine, fast.engine) == ("reference", "kernel")
     for theirs, ours in zip(twin.works, fast.works, strict=True):
         np.testing.assert_allclose(ours.job.start, theirs.job.start, rtol=RTOL)
@@ -143,7 +143,7 @@ def test_processes_that_send():
     work = collectives.all_reduce(4000, algorithm="ring")
     times = [
         simnet.simulate(net, work, processes=[talk, talk], engine=engine).works
-        for engine in ("reference", "kernel")
+        for engine in ("reference", "events")
     ]
     twin, fast = ([each.finish for each in works] for works in times)
     np.testing.assert_allclose(fast, twin, rtol=RTOL)
@@ -198,7 +198,7 @@ def test_the_choice_of_engine():
     with pytest.raises(ValueError, match="engine='fast'"):
         simnet.simulate(net, flow, engine="fast")
     with pytest.raises(ValueError, match="observer"):
-        simnet.simulate(net, flow, engine="kernel", observer=Observer())
+        simnet.simulate(net, flow, engine="events", observer=Observer())
 
 
 def program(core, **changes):
@@ -355,7 +355,7 @@ def test_many_flows_over_twelve_orders_of_magnitude():
     dst = (src + rng.integers(1, 64, count)) % 64
     size = (10 ** rng.uniform(0, 12, count)).astype(np.int64)
     start = rng.integers(0, 50, count) * 0.1 + rng.choice([0.0, 1e-16, 1e-15, 1e-12], count)
-    result = simnet.simulate(net, simnet.flows(src, dst, size, start), engine="kernel")
+    result = simnet.simulate(net, simnet.flows(src, dst, size, start), engine="events")
     assert np.isfinite(result.finish_times).all()
     assert result.bytes_on_wire == 2 * int(size.sum())
 

@@ -45,7 +45,7 @@ def test_the_reference_serves_and_says_why_once(without_kernel, error, said):
     with pytest.warns(RuntimeWarning, match=f"^simnet's kernel {said}") as caught:
         engines = [simnet.simulate(NET, FLOW).engine for _ in range(2)]
     assert (engines, len(caught)) == (["reference"] * 2, 1)
-    with pytest.raises(RuntimeError, match=f"^engine='kernel': it {said}"):
+    with pytest.raises(RuntimeError, match=f"^engine='kernel': the kernel {said}"):
         simnet.simulate(NET, FLOW, engine="kernel")
 
 

@@ -453,7 +453,7 @@ def test_the_cause_of_an_error_is_kept():
 def test_a_result_is_a_line():
     result = simnet.simulate(star(4), collectives.all_reduce(400, algorithm="ring"))
     assert repr(result.works[0]) == (
-        "<all_reduce of 400 B by ring over 4 ranks: 12 s, busbw 50 B/s>"
+        f"<all_reduce of 400 B by ring over 4 ranks: 12 s, busbw 50 B/s, by {result.tier}>"
     )
     assert "\n" not in repr(result)
     assert len(repr(result)) < 200
