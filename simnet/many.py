@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from simnet.arrays import frozen
 from simnet.collectives import Collective, Flows, Plan, plan
-from simnet.engine import FluidModel, KernelModel, kernel
-from simnet.engine.many import max_plus_many
+from simnet.engine import FluidModel, KernelModel, NetworkModel, RunsAhead, kernel
+from simnet.engine.many import work_out_many
 from simnet.engine.program import FloatArray, Program, compile_flows, compile_schedule
 from simnet.network import Network
 from simnet.scenarios import Scenarios
@@ -153,17 +153,13 @@ def simulate_many(
     seed = checked_seed(seed)
     chosen = choose_transport(transport, lossy=net.is_lossy)
     planned, program, arrivals = _program(net, work)
-    left, holds = _side_by_side(net, program, arrivals, table, chosen, threads or _cores())
-    for scenario in np.flatnonzero(~holds).tolist():
-        one = table.network(net, scenario)
-        left[scenario] = _one_by_one(one, program, arrivals, chosen, seed)
-    rest = "events" if kernel() == KernelModel.name else kernel()
+    left, tier = _work_out(net, program, arrivals, table, chosen, seed, threads or _cores())
     return ManyResult(
         net=net,
         work=work,
         plan=planned,
         rank_times=frozen(_by_rank(left, program.ranks, net.num_ranks)),
-        tier=frozen(np.where(holds, "max-plus", rest)),
+        tier=frozen(tier),
         transport=chosen.name,
         version=__version__,
         seed=seed,
@@ -193,35 +189,39 @@ def _program(net: Network, work: Collective | Flows) -> tuple[Plan | None, Progr
     return planned, compile_schedule(planned.schedule, ranks), work.arrival_times(len(ranks))
 
 
-def _side_by_side(
+def _work_out(
     net: Network,
     program: Program,
     arrivals: FloatArray,
     table: Scenarios,
     transport: Transport,
+    seed: int,
     threads: int,
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """All scenarios that the max-plus pass can tell: when who leaves, and which those are."""
-    if kernel() != KernelModel.name or KernelModel(net, transport, 0).draws:
-        return np.zeros((len(table), len(program.ranks))), np.zeros(len(table), dtype=np.bool_)
-    bandwidth, latency = (
-        getattr(net.links, name)[None, :] if given is None else given
-        for name, given in (("bandwidth", table.bandwidth), ("latency", table.latency))
-    )
-    return max_plus_many(net, program, arrivals, bandwidth, latency, threads=threads)
+) -> tuple[FloatArray, NDArray[np.str_]]:
+    """When the rank at each place leaves in each scenario, and what told."""
+    compiled = kernel() == KernelModel.name
+    if compiled and not KernelModel(net, transport, seed).draws:
+        bandwidth, latency = (
+            getattr(net.links, name)[None, :] if given is None else given
+            for name, given in (("bandwidth", table.bandwidth), ("latency", table.latency))
+        )
+        left, alone = work_out_many(net, program, arrivals, bandwidth, latency, threads=threads)
+        return left, np.where(alone, "max-plus", "events")
+    make = KernelModel if compiled else FluidModel
+    left = np.empty((len(table), len(program.ranks)))
+    for scenario in range(len(table)):
+        model = make(table.network(net, scenario), transport, seed)
+        left[scenario] = _carry_out(model, program, arrivals)
+    return left, np.full(len(table), "events" if compiled else kernel())
 
 
-def _one_by_one(
-    net: Network, program: Program, arrivals: FloatArray, transport: Transport, seed: int
-) -> FloatArray:
-    """When the rank at each place leaves, event by event."""
-    make = KernelModel if kernel() == KernelModel.name else FluidModel
-    model = make(net, transport, seed)
+def _carry_out(model: NetworkModel, program: Program, arrivals: FloatArray) -> FloatArray:
+    """When the rank at each place leaves."""
     job = model.post(program, 0.0)
     model.arrive_all(job, arrivals)
     never = float("inf")
     while (time := model.next_time()) < never:
-        if isinstance(model, KernelModel):
+        if isinstance(model, RunsAhead):
             model.run(time, never)
         else:
             model.advance(time)

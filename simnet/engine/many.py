@@ -4,11 +4,12 @@ The order of a program's transfers, their dependencies and which of them might m
 the same in every scenario, so they are worked out once; what is left is arithmetic on rows of one
 value a scenario, which fills wide registers and all cores. Every scenario is checked as
 `simnet.engine.maxplus` checks its one: links that might be oversubscribed, orders that might turn.
-A scenario that does not pass is left to the event-driven model.
+A scenario that does not pass is carried out event by event.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,11 +21,11 @@ from simnet.engine.numbering import Numbering
 from simnet.engine.program import FloatArray, IntArray, Program
 from simnet.network import Network
 
-A_THREAD = 512
+SIDE_BY_SIDE, EVENT_BY_EVENT = 512, 4
 """Scenarios that are worth a thread of their own."""
 
 
-def max_plus_many(
+def work_out_many(
     net: Network,
     program: Program,
     arrivals: FloatArray,
@@ -33,7 +34,7 @@ def max_plus_many(
     *,
     threads: int,
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Work out a program under many parameters of the links, where the max-plus pass can.
+    """Work out a program under many parameters of the links, with the compiled kernel.
 
     Parameters
     ----------
@@ -52,33 +53,65 @@ def max_plus_many(
     -------
     left : (S, P) array of float
         When the rank at each place leaves, absolute seconds.
-    holds : (S,) array of bool
-        Whether that is so; where not, the row means nothing.
+    alone : (S,) array of bool
+        Whether nothing shares a link in that scenario, so that the max-plus pass has told.
+
+    Raises
+    ------
+    ImportError
+        If the kernel was not built.
     """
+    core = load_core()
     scenarios = max(len(bandwidth), len(latency))
     left = np.zeros((scenarios, len(program.ranks)))
-    holds = np.zeros(scenarios, dtype=np.bool_)
-    if program.in_flight > 1:
-        return left, holds
-    try:
-        core = load_core()
-    except ImportError:
-        return left, holds
-    many = core.Many(*_columns(net, program, arrivals))
+    alone = np.zeros(scenarios, dtype=np.bool_)
+    columns = _columns(net, program, arrivals)
+    many, flat = core.Many(*columns), left.ravel()
     rows = np.ascontiguousarray(bandwidth).ravel(), np.ascontiguousarray(latency).ravel()
-    flat = left.ravel()
-    parts = max(1, min(threads, scenarios // A_THREAD))
-    edges = [scenarios * part // parts for part in range(parts + 1)]
+    if program.in_flight <= 1:
+        _share(
+            lambda first, last: many.run(*rows, first, last, flat, alone),
+            scenarios,
+            min(threads, scenarios // SIDE_BY_SIDE),
+        )
+    rest = np.flatnonzero(~alone)
+    if len(rest) and len(program.ranks):
+        compiled = _compiled(core, net, program, columns)
+        _share(
+            lambda first, last: many.events(compiled, *rows, rest[first:last], flat),
+            len(rest),
+            min(threads, len(rest) // EVENT_BY_EVENT),
+        )
+    return left, alone
 
-    def work(part: int) -> None:
-        many.run(*rows, edges[part], edges[part + 1], flat, holds)
 
-    if parts == 1:
-        work(0)
-    else:
-        with ThreadPoolExecutor(parts) as pool:
-            list(pool.map(work, range(parts)))
-    return left, holds
+def _share(work: Callable[[int, int], object], count: int, threads: int) -> None:
+    """Let threads do work on ranges of equal length that make up 0 … count."""
+    if threads <= 1:
+        work(0, count)
+        return
+    edges = [count * part // threads for part in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, edges[:-1], edges[1:]))
+
+
+def _compiled(core: Any, net: Network, program: Program, columns: tuple[Any, ...]) -> Any:
+    """The program as the event loop takes it."""
+    senders, receivers, connection, sizes, reducing, offsets, deps = columns[:7]
+    return core.Program(
+        np.asarray(program.ranks, dtype=np.int64),
+        senders,
+        receivers,
+        connection,
+        sizes,
+        reducing,
+        offsets,
+        deps,
+        None if program.releases is None else _column(program.releases, np.float64),
+        program.in_flight,
+        net.num_ranks,
+        len(columns[11]),
+    )
 
 
 def _columns(net: Network, program: Program, arrivals: FloatArray) -> tuple[Any, ...]:
@@ -96,26 +129,27 @@ def _columns(net: Network, program: Program, arrivals: FloatArray) -> tuple[Any,
     floor = np.maximum(arrivals[program.senders], arrivals[program.receivers])
     if program.releases is not None:
         floor = np.maximum(floor, program.releases)
-
-    def column(array: NDArray[Any], dtype: Any = np.int64) -> NDArray[Any]:
-        return np.ascontiguousarray(array, dtype=dtype)
-
     receivers: IntArray = dst[first]
     return (
-        column(program.senders),
-        column(program.receivers),
+        _column(program.senders),
+        _column(program.receivers),
         connection,
-        column(program.sizes),
-        column(program.reducing, np.bool_),
-        column(program.dep_offsets),
-        column(program.deps),
+        _column(program.sizes),
+        _column(program.reducing, np.bool_),
+        _column(program.dep_offsets),
+        _column(program.deps),
         floor,
         arrivals,
-        column(offsets),
-        column(links),
+        _column(offsets),
+        _column(links),
         net.overhead[src[first]],
         receivers,
         net.reduce_bandwidth,
         net.num_links,
         program.in_flight == 1,
     )
+
+
+def _column(array: NDArray[Any], dtype: Any = np.int64) -> NDArray[Any]:
+    """An array as the kernel takes it."""
+    return np.ascontiguousarray(array, dtype=dtype)

@@ -80,21 +80,21 @@ def one_pass(hosts, smoke):
     return row(what, len(program), "transfers", cpu, wall, BYTES_A_TRANSFER * len(program))
 
 
-def many(hosts, count, threads, smoke):
+def many(hosts, count, threads, smoke, algorithm="ring"):
     """Everything that `simulate_many` does, planning included."""
-    net, work = ring(hosts), collectives.all_reduce("100MB", algorithm="ring")
+    net, work = ring(hosts), collectives.all_reduce("100MB", algorithm=algorithm)
     table = simnet.scenarios.draw(net, count, spread=0.5)
     call = lambda: simnet.simulate_many(net, work, table, threads=threads)  # noqa: E731
-    cpu, wall, result = timed(call, 1 if smoke else 20)
+    cpu, wall, result = timed(call, 1 if smoke or algorithm != "ring" else 20)
     cores = f"{threads} threads" if threads else "all cores"
-    what = f"{count} scenarios of a ring all-reduce over {hosts} ranks, {cores}"
+    what = f"{count} scenarios of an all-reduce by {algorithm} over {hosts} ranks, {cores}"
     if smoke:
         for scenario in range(count):
             alone = simnet.simulate(table.network(net, scenario), work, engine="reference")
             np.testing.assert_allclose(result.rank_times[scenario], alone.rank_times, rtol=1e-9)
         return {"what": what, "equal": True}
     copied = table.bandwidth.nbytes + table.latency.nbytes + result.rank_times.nbytes
-    return row(what, count, "scenarios", cpu, wall, copied)
+    return row(what, count, "scenarios", cpu, wall, copied) | {"tier": str(result.tier[0])}
 
 
 def rows(smoke, only):
@@ -102,8 +102,9 @@ def rows(smoke, only):
     counts = (5,) if smoke else (10_000, 1_000_000)
     calls = [lambda count=count: many(16, count, 1, smoke) for count in counts]
     calls += [lambda count=count: many(16, count, None, smoke) for count in counts]
+    calls += [lambda: many(16, 5 if smoke else 1000, None, smoke, "direct")]
     calls += [lambda hosts=hosts: one_pass(hosts, smoke) for hosts in passes]
-    names = ["scenarios"] * (2 * len(counts)) + ["pass"] * len(passes)
+    names = ["scenarios"] * (2 * len(counts) + 1) + ["pass"] * len(passes)
     for name, call in zip(names, calls, strict=True):
         if only in name:
             yield call()

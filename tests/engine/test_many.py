@@ -82,7 +82,7 @@ def test_scenarios_that_share_a_link_go_event_by_event():
 @compiled
 @pytest.mark.parametrize("algorithm", ["ring", "direct", "binomial"])
 def test_the_number_of_threads_does_not_matter(algorithm, monkeypatch):
-    monkeypatch.setattr(many, "A_THREAD", 10)
+    monkeypatch.setattr(many, "SIDE_BY_SIDE", 10)
     net = simnet.Network(topologies.ring(5, bandwidth="1Gbit/s", latency="1ms"))
     work = collectives.all_reduce("1MB", algorithm=algorithm)
     table = scenarios.draw(net, 101, spread=0.5)
@@ -270,6 +270,68 @@ def test_malformed_plans_are_refused(changes):
 def test_malformed_scenarios_are_refused(arguments):
     with pytest.raises(ValueError, match=r"\S"):
         made().run(*arguments)
+
+
+def posted(**changes):
+    """A plan of one transfer, and the program that the event loop takes for it."""
+    from simnet.engine._kernel import core
+
+    one = np.array([0])
+    given = {
+        "ranks": np.array([0, 1]),
+        "src": one,
+        "dst": one + 1,
+        "connection": one,
+        "size": one + 5,
+        "reduces": np.array([False]),
+        "dep_offsets": np.array([0, 0]),
+        "deps": np.empty(0, dtype=np.int64),
+        "release": None,
+        "in_flight": 1,
+        "network_ranks": 9,
+        "connections": 9,
+    } | changes
+    return made(), core.Program(*given.values())
+
+
+@compiled
+def test_events_of_chosen_scenarios():
+    plan, program = posted()
+    left = np.zeros(6)
+    plan.events(program, np.array([1.0, 5.0, 2.0]), np.zeros(1), np.array([2, 0]), left)
+    assert left.tolist() == [5.0, 5.0, 0.0, 0.0, 2.5, 2.5]
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("changes", "arguments"),
+    [
+        ({"connection": np.array([1])}, {}),
+        ({"ranks": np.array([0, 2])}, {}),
+        ({"ranks": np.array([0, 1, 1])}, {}),
+        ({}, {"program": None}),
+        ({}, {"bandwidth": np.ones(3)}),
+        ({}, {"latency": np.ones(3)}),
+        ({}, {"bandwidth": np.zeros(2)}),
+        ({}, {"latency": np.full(2, -1.0)}),
+        ({}, {"scenarios": np.array([2])}),
+        ({}, {"scenarios": np.array([-1])}),
+        ({}, {"left": np.zeros(3)}),
+        ({}, {"left": bytes(32)}),
+    ],
+    ids=repr,
+)
+def test_malformed_events_are_refused(changes, arguments):
+    plan, program = posted(**changes)
+    given = {
+        "program": program,
+        "bandwidth": np.ones(2),
+        "latency": np.zeros(2),
+        "scenarios": np.array([0, 1]),
+        "left": np.zeros(4),
+    } | arguments
+    with pytest.raises(ValueError, match=r"\S"):
+        plan.events(*given.values())
 
 
 @compiled

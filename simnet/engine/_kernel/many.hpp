@@ -6,9 +6,11 @@
 #include <stddef.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "heap.hpp"
+#include "program.hpp"
 
 namespace simnet {
 
@@ -72,7 +74,7 @@ struct ManyPlan {
   std::vector<Drain> drains;
   std::vector<Watch> watches;
   std::vector<uint32_t> route_begin, route_links;
-  std::vector<double> overhead, arrival;
+  std::vector<double> overhead, arrival, reduction;
   Rows rows;
   size_t links = 0;
   bool turns = false;      // whether any connection's order must be checked
@@ -86,5 +88,9 @@ ManyPlan make_many_plan(const ManyColumns& given);
 // oversubscribed, and each connection takes its transfers in order of ids.
 void run_many(const ManyPlan& plan, const ManyLinks& links, size_t first, size_t last,
               double* left, uint8_t* holds);
+
+// The same for one scenario after the other, event by event, which holds always.
+void run_events(const ManyPlan& plan, const std::shared_ptr<const Program>& program,
+                const ManyLinks& links, const int64_t* scenarios, size_t count, double* left);
 
 }  // namespace simnet

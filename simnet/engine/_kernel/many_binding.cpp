@@ -1,5 +1,5 @@
 // `Many` as a Python object.
-#include "python.hpp"
+#include "program_binding.hpp"
 
 #include <memory>
 
@@ -131,8 +131,42 @@ PyObject* run(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   });
 }
 
+// events(program, bandwidth, latency, scenarios, left): fills the rows of the scenarios named, event
+// by event, while other threads may fill others
+PyObject* events(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+  return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+    expect_args(count, 5);
+    const ManyPlan& plan = plan_of(self);
+    if (!PyObject_TypeCheck(args[0], program_type)) {
+      throw std::invalid_argument("events() needs a Program");
+    }
+    const auto program = *reinterpret_cast<ProgramObject*>(args[0])->program;
+    const Array<double> bandwidth(args[1], "bandwidth"), latency(args[2], "latency");
+    const Array<int64_t> chosen(args[3], "scenarios");
+    Array<double> left(args[4], "left", true);
+    const size_t places = plan.arrival.size();
+    const size_t scenarios = places ? left.size() / places : 0;
+    left.expect(scenarios * places, "left");
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      if (chosen.data()[i] < 0 || chosen.data()[i] >= static_cast<int64_t>(scenarios)) {
+        throw std::invalid_argument("no scenario " + std::to_string(chosen.data()[i]));
+      }
+    }
+    const ManyLinks links{bandwidth.data(), latency.data(),
+                          stride_of(bandwidth, scenarios, plan.links, "bandwidth"),
+                          stride_of(latency, scenarios, plan.links, "latency")};
+    double* const left_of = left.writable();
+    {
+      const WithoutInterpreter released;
+      run_events(plan, program, links, chosen.data(), chosen.size(), left_of);
+    }
+    return none();
+  });
+}
+
 PyMethodDef methods[] = {
     {"run", method(run), METH_FASTCALL, nullptr},
+    {"events", method(events), METH_FASTCALL, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

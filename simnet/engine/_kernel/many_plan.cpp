@@ -113,6 +113,7 @@ class Maker {
     plan_.links = given_.links;
     plan_.arrival.assign(given_.arrival, given_.arrival + given_.places);
     plan_.overhead.assign(given_.overhead, given_.overhead + given_.connections);
+    plan_.reduction.assign(given_.reduction, given_.reduction + given_.network_ranks);
     for (size_t i = 0; i <= given_.connections; ++i) {
       plan_.route_begin.push_back(static_cast<uint32_t>(given_.route_offsets[i]));
     }
