@@ -239,16 +239,24 @@ void Fair::pop_finished(double time, std::vector<uint32_t>& legs) {
   while (finishes_.least() <= time) pop_due(finishes_.top(), time, legs);
 }
 
-// The first of those that a link holds is due by the link's key; the others by the same sum.
+// Those that a link holds and that are due: a class whose flow is not is above no class that is.
+// Their tags are put right when it is known what else changes at this instant.
 void Fair::pop_due(uint32_t link, double time, std::vector<uint32_t>& legs) {
-  Clock& clock = clocks_[link];
-  do {
-    const uint32_t slot = clock.due.front().slot;
+  const std::vector<Due>& due = clocks_[link].due;
+  places_.assign(1, 0);
+  while (!places_.empty()) {
+    const uint32_t place = places_.back();
+    places_.pop_back();
+    const uint32_t slot = due[place].slot;
     Class& one = classes_[slot];
-    legs.push_back(pop_flow(one).leg);
-    sift(clock.due, 0, {one.count ? head(one).tag + one.offset : INF, slot});
+    do {
+      legs.push_back(pop_flow(one).leg);
+    } while (one.count && finish(link, head(one).tag + one.offset) <= time);
     mark_changed(slot);
-  } while (finish(link) <= time);
+    for (uint32_t child = 2 * place + 1; child <= 2 * place + 2 && child < due.size(); ++child) {
+      if (finish(link, due[child].tag) <= time) places_.push_back(child);
+    }
+  }
   finishes_.set(link, INF);
   stir(link);
 }
@@ -265,7 +273,8 @@ void Fair::settle(double time) {
     Class& one = classes_[slot];
     one.changed = false;
     if (!one.count) {
-      few ? remove(slot) : let_loose(slot);
+      if (few) remove(slot);
+      holder_[slot] = NONE;
       counted_ -= one.counted != 0;
       one.counted = 0;
       close_class(slot);

@@ -90,7 +90,7 @@ class Fair {
     bool alone = false;  // no other class is on any of its links, and they do not count it
     bool changed = false;
   };
-  struct Link {
+  struct alignas(64) Link {
     double capacity = 0.0;
     double level = INF;    // rate of the classes that it holds; infinite where there are none
     double held = 0.0;     // flows that it holds
@@ -148,7 +148,7 @@ class Fair {
   Share* shares(uint32_t slot) { return &shares_[size_t{slot} * stride_]; }
   const Share* shares(uint32_t slot) const { return &shares_[size_t{slot} * stride_]; }
   double reading(uint32_t link, double time) const;
-  double finish(uint32_t link) const;
+  double finish(uint32_t link, double tag) const;
   void sync(uint32_t link);
   void stir(uint32_t link);
   void hold(uint32_t slot, uint32_t link);
@@ -193,7 +193,7 @@ class Fair {
   double time_ = 0.0;       // of the present call
   uint32_t counted_ = 0;    // classes that the links count
 
-  std::vector<uint32_t> changed_, stirred_;
+  std::vector<uint32_t> changed_, stirred_, places_;
   TimeHeap<Level> queue_;        // links that hold classes, to be looked at by ascending level
   std::vector<uint32_t> calm_;   // and those that hold none
   std::vector<uint32_t> conflicts_;

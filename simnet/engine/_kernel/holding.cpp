@@ -12,10 +12,10 @@ double Fair::reading(uint32_t link, double time) const {
                             : clock.served;
 }
 
-// When the first flow that a link holds ends.
-double Fair::finish(uint32_t link) const {
+// When a flow that a link holds ends.
+double Fair::finish(uint32_t link, double tag) const {
   const Clock& clock = clocks_[link];
-  return clock.since + std::max(clock.due.front().tag - clock.served, 0.0) / links_[link].level;
+  return clock.since + std::max(tag - clock.served, 0.0) / links_[link].level;
 }
 
 // Take stock before the level changes.
@@ -39,7 +39,7 @@ void Fair::rekey() {
     if (clocks_[link].due.empty()) {
       finishes_.remove(link);
     } else {
-      finishes_.set(link, finish(link));
+      finishes_.set(link, finish(link, clocks_[link].due.front().tag));
     }
   }
   stirred_.clear();

@@ -15,7 +15,7 @@ namespace {
 }  // namespace
 
 uint32_t Routes::number(const Hops& given) {
-  uint64_t hash = 1469598103934665603ull ^ given.count;
+  given_.clear();
   for (size_t hop = 0; hop < given.count; ++hop) {
     const int64_t link = given.links[hop], weight = given.weights[hop];
     if (link < 0 || static_cast<size_t>(link) >= num_links_) {
@@ -25,39 +25,50 @@ uint32_t Routes::number(const Hops& given) {
     if (weight < 1 || weight >= static_cast<int64_t>(NONE)) {
       refuse(link, " with weight " + std::to_string(weight) + "; it must be at least 1");
     }
-    const uint64_t hop_key = static_cast<uint64_t>(weight) << 32 | static_cast<uint64_t>(link);
-    hash = (hash ^ hop_key) * 0x9E3779B97F4A7C15ull;
-    hash ^= hash >> 29;
+    given_.push_back({static_cast<uint32_t>(link), static_cast<uint32_t>(weight)});
   }
-  const auto range = by_hash_.equal_range(hash);
-  for (auto it = range.first; it != range.second; ++it) {
-    if (is(it->second, given)) return it->second;
-  }
+  if (2 * routes_.size() >= table_.size()) grow();
+  uint32_t& entry = find(given_.data(), given_.size());
+  if (entry != NONE) return entry;
   for (size_t hop = 0; hop < given.count; ++hop) {
     if (std::find(given.links, given.links + hop, given.links[hop]) != given.links + hop) {
       refuse(given.links[hop], " twice");
     }
   }
-  const uint32_t number = static_cast<uint32_t>(routes_.size());
+  entry = static_cast<uint32_t>(routes_.size());
   const uint32_t hops = static_cast<uint32_t>(given.count);
-  routes_.push_back({static_cast<uint32_t>(hops_.size()), hops, NONE, 0});
-  for (size_t hop = 0; hop < hops; ++hop) {
-    hops_.push_back({static_cast<uint32_t>(given.links[hop]),
-                     static_cast<uint32_t>(given.weights[hop])});
-  }
+  routes_.push_back({0, static_cast<uint32_t>(hops_.size()), hops, NONE});
+  hops_.insert(hops_.end(), given_.begin(), given_.end());
   most_hops_ = std::max(most_hops_, hops);
-  by_hash_.emplace(hash, number);
-  return number;
+  return entry;
 }
 
-bool Routes::is(uint32_t number, const Hops& given) const {
-  const Route& known = routes_[number];
-  if (known.hops != given.count) return false;
-  for (size_t hop = 0; hop < given.count; ++hop) {
-    const Hop& on = hops_[known.begin + hop];
-    if (on.link != given.links[hop] || on.weight != given.weights[hop]) return false;
+// Where in the table a route is, or belongs.
+uint32_t& Routes::find(const Hop* hops, size_t count) {
+  uint64_t hash = 1469598103934665603ull ^ count;
+  for (const Hop* hop = hops; hop < hops + count; ++hop) {
+    hash = (hash ^ (uint64_t{hop->weight} << 32 | hop->link)) * 0x9E3779B97F4A7C15ull;
+    hash ^= hash >> 29;
   }
-  return true;
+  const size_t mask = table_.size() - 1;
+  size_t place = hash & mask;
+  while (table_[place] != NONE && !is(table_[place], hops, count)) place = (place + 1) & mask;
+  return table_[place];
+}
+
+void Routes::grow() {
+  table_.assign(std::max<size_t>(64, 2 * table_.size()), NONE);
+  for (uint32_t route = 0; route < routes_.size(); ++route) {
+    find(at(route), hops(route)) = route;
+  }
+}
+
+bool Routes::is(uint32_t number, const Hop* hops, size_t count) const {
+  const Route& known = routes_[number];
+  return known.hops == count &&
+         std::equal(hops, hops + count, &hops_[known.begin], [](const Hop& a, const Hop& b) {
+           return a.link == b.link && a.weight == b.weight;
+         });
 }
 
 }  // namespace simnet

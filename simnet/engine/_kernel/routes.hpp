@@ -4,7 +4,6 @@
 #include <stddef.h>
 
 #include <cstdint>
-#include <unordered_map>
 #include <vector>
 
 #include "heap.hpp"
@@ -45,16 +44,19 @@ class Routes {
 
  private:
   struct Route {
-    uint32_t begin, hops, slot;
     int64_t bytes;
+    uint32_t begin, hops, slot;
   };
 
-  bool is(uint32_t number, const Hops& given) const;
+  bool is(uint32_t number, const Hop* hops, size_t count) const;
+  uint32_t& find(const Hop* hops, size_t count);
+  void grow();
 
   size_t num_links_;
   std::vector<Route> routes_;
-  std::vector<Hop> hops_;  // of every route, one after the other
-  std::unordered_multimap<uint64_t, uint32_t> by_hash_;
+  std::vector<Hop> given_;  // by the call that is under way
+  std::vector<Hop> hops_;   // of every route, one after the other
+  std::vector<uint32_t> table_;  // of routes by their hash, at most half full
   uint32_t most_hops_ = 0;
 };
 
