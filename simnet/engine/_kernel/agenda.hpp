@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "heap.hpp"
+#include "calendar.hpp"
 
 namespace simnet {
 
@@ -81,7 +81,7 @@ class Agenda {
     return node;
   }
 
-  TimeHeap<Instant> instants_;
+  Calendar<Instant> instants_;
   std::vector<Node> nodes_;
   uint32_t free_ = NONE;
   std::vector<Recent> recent_ = std::vector<Recent>(1 << RECENT_BITS, {0.0, NONE});
