@@ -69,7 +69,7 @@ uint32_t Fair::new_slot(uint32_t route) {
   routes_.set_slot(route, slot);
   Class& one = classes_[slot];
   one.route = route;
-  one.hops = routes_.hops(route);
+  one.hops = static_cast<uint16_t>(routes_.hops(route));
   one.bound = INF;
   Share* share = shares(slot);
   const Hop* hop = routes_.at(route);
@@ -168,14 +168,16 @@ std::vector<Fair::Active> Fair::active() const {
 
 // Flows
 
-const Fair::Flow& Fair::head(const Class& one) const {
-  return one.many == NONE ? one.only : many_[one.many].front();
+// The tag of the flow that ends first.
+double Fair::first_tag(const Class& one) const {
+  return one.many == NONE ? one.tag : many_[one.many].front().tag;
 }
 
 void Fair::add_flow(Class& one, Flow flow) {
   ++one.count;
   if (one.count == 1) {
-    one.only = flow;
+    one.tag = flow.tag;
+    one.leg = flow.leg;
     return;
   }
   if (one.many == NONE) {
@@ -185,7 +187,7 @@ void Fair::add_flow(Class& one, Flow flow) {
     }
     one.many = free_many_.back();
     free_many_.pop_back();
-    many_[one.many].push_back(one.only);
+    many_[one.many].push_back({one.tag, one.leg});
   }
   std::vector<Flow>& flows = many_[one.many];
   flows.push_back(flow);
@@ -194,13 +196,14 @@ void Fair::add_flow(Class& one, Flow flow) {
 
 Fair::Flow Fair::pop_flow(Class& one) {
   --one.count;
-  if (one.many == NONE) return one.only;
+  if (one.many == NONE) return {one.tag, one.leg};
   std::vector<Flow>& flows = many_[one.many];
   std::pop_heap(flows.begin(), flows.end(), Later());
   const Flow flow = flows.back();
   flows.pop_back();
   if (one.count == 1) {
-    one.only = flows.front();
+    one.tag = flows.front().tag;
+    one.leg = flows.front().leg;
     flows.clear();
     free_many_.push_back(one.many);
     one.many = NONE;
@@ -215,7 +218,8 @@ void Fair::enter(uint32_t route, double size, uint32_t leg, double time) {
     Class& one = classes_[slot];
     if (!one.count) {
       one.count = 1;
-      one.only = {size, leg};
+      one.tag = size;
+      one.leg = leg;
       one.since = time;
       one.node = alone_.add(time + size / one.bound, slot);
       return;
@@ -233,7 +237,7 @@ void Fair::pop_finished(double time, std::vector<uint32_t>& legs) {
     if (one.node != node) continue;
     one.node = NONE;
     one.count = 0;
-    legs.push_back(one.only.leg);
+    legs.push_back(one.leg);
   }
   drop_stale();
   while (finishes_.least() <= time) pop_due(finishes_.top(), time, legs);
@@ -251,7 +255,7 @@ void Fair::pop_due(uint32_t link, double time, std::vector<uint32_t>& legs) {
     Class& one = classes_[slot];
     do {
       legs.push_back(pop_flow(one).leg);
-    } while (one.count && finish(link, head(one).tag + one.offset) <= time);
+    } while (one.count && finish(link, first_tag(one) + one.offset) <= time);
     mark_changed(slot);
     for (uint32_t child = 2 * place + 1; child <= 2 * place + 2 && child < due.size(); ++child) {
       if (finish(link, due[child].tag) <= time) places_.push_back(child);

@@ -76,17 +76,19 @@ class Fair {
     uint32_t link, place;  // where it stands among the link's users
   };
   // The flows over one route. Slots are used again, so that those in use lie close together.
-  struct Class {
+  struct alignas(64) Class {
     double offset = 0.0;  // the clock of the link that holds it, less the bytes served to it
     double since = 0.0;   // when its flow began, while it is alone
     double bound = INF;   // rate of a flow that is alone
-    Flow only{0.0, 0};     // its flow, where there is just one
+    double tag = 0.0;     // of its flow, where there is just one
+    uint32_t leg = 0;
     uint32_t many = NONE;  // its heap of flows, where there are more
     uint32_t count = 0;    // its flows; zero: idle
     uint32_t counted = 0;  // as so many the links count it; zero: they do not
+    uint32_t node = NONE;  // of `alone_`, while it is alone and active
+    uint32_t route = NONE;
     uint32_t place = 0;    // among the classes that its link holds
-    uint32_t node = NONE;  // of `alone_`, while it is active and alone
-    uint32_t hops = 0, route = NONE;
+    uint16_t hops = 0;
     bool alone = false;  // no other class is on any of its links, and they do not count it
     bool changed = false;
   };
@@ -139,7 +141,7 @@ class Fair {
   void drop_stale();
   void add_flow(Class& one, Flow flow);
   Flow pop_flow(Class& one);
-  const Flow& head(const Class& one) const;
+  double first_tag(const Class& one) const;
   double served(uint32_t slot, double time) const;
   void mark_changed(uint32_t slot);
   void pop_due(uint32_t link, double time, std::vector<uint32_t>& legs);
@@ -217,7 +219,7 @@ void Fair::carried(double time, int64_t* links, size_t num_links, F under_way) c
     const Class& one = classes_[slot];
     const double before = served(slot, time);
     if (one.many == NONE) {
-      under_way(route, one.only.leg, one.only.tag - before);
+      under_way(route, one.leg, one.tag - before);
     } else {
       for (const Flow& flow : many_[one.many]) under_way(route, flow.leg, flow.tag - before);
     }

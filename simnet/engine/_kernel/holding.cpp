@@ -63,7 +63,7 @@ void Fair::hold(uint32_t slot, uint32_t link) {
   holder_[slot] = link;
   one.offset += clock.served;
   clock.due.emplace_back();
-  sift(clock.due, clock.due.size() - 1, {head(one).tag + one.offset, slot});
+  sift(clock.due, clock.due.size() - 1, {first_tag(one) + one.offset, slot});
   stir(link);
 }
 
@@ -85,7 +85,7 @@ void Fair::let_loose(uint32_t slot) {
 void Fair::retag(uint32_t slot) {
   const Class& one = classes_[slot];
   const uint32_t link = holder_[slot];
-  sift(clocks_[link].due, one.place, {head(one).tag + one.offset, slot});
+  sift(clocks_[link].due, one.place, {first_tag(one) + one.offset, slot});
   stir(link);
 }
 

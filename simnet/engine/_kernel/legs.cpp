@@ -22,14 +22,15 @@ void Model::start(uint32_t number, uint32_t transfer, uint32_t at, double time) 
   Job& job = *jobs_[number];
   const Connection& connection = connections_[at];
   job.progress[transfer].start = time;
-  prefetch(&job.program->dependents[job.program->transfers[transfer].dependents]);
-  Leg leg{number, transfer, connection.route, 0, NONE};
-  const double delay = connection.draws ? draw(leg, at) : connection.delay;
+  const Transfer& started = job.program->transfers[transfer];
+  prefetch(&job.program->dependents[started.dependents]);
+  Leg leg{started.size, number, transfer, at, connection.route, 0, NONE};
+  const double delay = connection.draws ? draw(leg) : connection.delay;
   agenda_.add(time + delay, {new_leg(leg), LEG});
 }
 
 // Ask for the delay and the rounds of a message; returns the delay.
-double Model::draw(Leg& leg, uint32_t connection) {
+double Model::draw(Leg& leg) {
   Job& job = *jobs_[leg.job];
   if (free_rounds_.empty()) {
     free_rounds_.push_back(static_cast<uint32_t>(rounds_.size()));
@@ -38,8 +39,7 @@ double Model::draw(Leg& leg, uint32_t connection) {
   leg.rounds = free_rounds_.back();
   std::vector<Round>& rounds = rounds_[leg.rounds];
   rounds.clear();
-  const double delay =
-      outside_.draw(connection, job.program->transfers[leg.transfer].size, rounds);
+  const double delay = outside_.draw(leg.connection, leg.size, rounds);
   free_rounds_.pop_back();
   int64_t again = 0;
   for (size_t i = 1; i < rounds.size(); ++i) again += rounds[i].size;
@@ -51,17 +51,14 @@ double Model::draw(Leg& leg, uint32_t connection) {
 }
 
 int64_t Model::bytes_on_wire(const Leg& leg) const {
-  if (leg.rounds != NONE) return rounds_[leg.rounds][leg.round].size;
-  return jobs_[leg.job]->program->transfers[leg.transfer].size;
+  return leg.rounds != NONE ? rounds_[leg.rounds][leg.round].size : leg.size;
 }
 
 // Let the bytes of the leg's present round, or its reduction, begin to drain.
 void Model::enter(uint32_t at, double time) {
   const Leg& leg = legs_[at];
   prefetch_dependents(leg);
-  const bool reducing = leg.round == NONE;
-  const int64_t size =
-      reducing ? jobs_[leg.job]->program->transfers[leg.transfer].size : bytes_on_wire(leg);
+  const int64_t size = leg.round == NONE ? leg.size : bytes_on_wire(leg);
   if (size > 0) {
     fair_.enter(leg.route, static_cast<double>(size), at, time);
   } else {
@@ -113,10 +110,9 @@ void Model::delivered(uint32_t at, double time) {
   const Leg leg = legs_[at];
   const Program& program = *jobs_[leg.job]->program;
   if (program.in_flight) {
-    const uint32_t number = program.transfers[leg.transfer].connection;
-    Connection& connection = connections_[number];
+    Connection& connection = connections_[leg.connection];
     --connection.started;
-    if (connection.head != NONE) freed_.push_back(number);
+    if (connection.head != NONE) freed_.push_back(leg.connection);
   }
   if (leg.rounds != NONE) free_rounds_.push_back(leg.rounds);
   free_legs_.push_back(at);

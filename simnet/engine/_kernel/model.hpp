@@ -80,10 +80,13 @@ class Model {
     bool draws = false;
     double delay = 0.0;
   };
+  // A transfer under way, with what is asked of it on the way.
   struct Leg {
-    uint32_t job, transfer, route;
-    uint32_t round;       // or NONE while reducing
-    uint32_t rounds;      // where its drawn rounds are kept, or NONE for one
+    int64_t size;
+    uint32_t job, transfer;
+    uint32_t connection, route;
+    uint32_t round;  // or NONE while reducing
+    uint32_t rounds;  // where its drawn rounds are kept, or NONE for one
   };
   struct Queued {
     uint32_t job, transfer, next;
@@ -114,7 +117,7 @@ class Model {
 
   // legs.cpp
   void start(uint32_t job, uint32_t transfer, uint32_t connection, double time);
-  double draw(Leg& leg, uint32_t connection);
+  double draw(Leg& leg);
   void enter(uint32_t leg, double time);
   void prefetch_dependents(const Leg& leg) const;
   void drained(uint32_t leg, double time);

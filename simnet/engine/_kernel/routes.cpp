@@ -8,6 +8,8 @@ namespace simnet {
 
 namespace {
 
+constexpr size_t MOST_HOPS = 65535;
+
 [[noreturn]] void refuse(int64_t link, const std::string& what) {
   throw std::invalid_argument("route crosses link " + std::to_string(link) + what);
 }
@@ -26,6 +28,10 @@ uint32_t Routes::number(const Hops& given) {
       refuse(link, " with weight " + std::to_string(weight) + "; it must be at least 1");
     }
     given_.push_back({static_cast<uint32_t>(link), static_cast<uint32_t>(weight)});
+  }
+  if (given.count > MOST_HOPS) {
+    throw std::invalid_argument("route has " + std::to_string(given.count) + " links; at most " +
+                                std::to_string(MOST_HOPS) + " are allowed");
   }
   if (2 * routes_.size() >= table_.size()) grow();
   uint32_t& entry = find(given_.data(), given_.size());
