@@ -1,16 +1,20 @@
-"""What the compiled kernel costs: python tests/benchmarks/kernel.py
+"""What simulating costs, row by row: python tests/benchmarks/kernel.py
 
-Each row prints CPU and wall seconds, transfers per second, peak memory, and the time as a multiple
-of copying the transfers' own columns (40 B each) in the same run; --json writes one document.
---smoke runs small cases and only checks that they equal the reference.
+Every row runs in a process of its own and prints CPU and wall seconds (the best of --runs),
+transfers per second, peak memory of the process, the tier that found the times, and the time as a
+multiple of copying the transfers' own columns (40 B each) in the same process. --only picks rows,
+--json writes one document. --smoke runs small cases and only checks that all tiers give the
+reference's times.
 """
 
 import argparse
 import json
 import random
 import resource
+import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 
@@ -18,11 +22,20 @@ import simnet
 import topologies
 from simnet import collectives
 from simnet.collectives import Collective
-from simnet.engine import Clock, Fabric, KernelModel, make_model
-from simnet.engine.program import compile_flows, compile_schedule
+from simnet.engine import Clock, Fabric, make_model
 from simnet.transport import Ideal
 
 BYTES_A_TRANSFER = 40
+TIERS = ("symmetry", "max-plus", "events")
+IMPORTS = "import networkx, numpy, simpy"
+FIRST_RESULT = """
+import simnet, topologies
+net = simnet.Network(topologies.star(64, bandwidth="10Gbit/s", latency="10us"))
+simnet.simulate(net, simnet.collectives.all_reduce("64MB", algorithm="ring")).time
+"""
+
+
+# Networks and work
 
 
 def star(hosts, uneven=False):
@@ -32,6 +45,15 @@ def star(hosts, uneven=False):
         if uneven:
             edge["bandwidth"], edge["latency"] = rng.uniform(1e9, 2e9), rng.uniform(1e-5, 2e-5)
     return simnet.Network(graph)
+
+
+def fat_tree(ports):
+    return simnet.Network(topologies.fat_tree(ports, bandwidth="10Gbit/s", latency="1us"))
+
+
+def ring(hosts, size=None):
+    """As many bytes as give every rank the same share."""
+    return collectives.all_reduce(hosts * 2**20 if size is None else size, algorithm="ring")
 
 
 def random_flows(net, count, load):
@@ -54,113 +76,207 @@ def uneven_all_to_all(hosts):
     return simnet.flows(pairs[:, 0], pairs[:, 1], sizes)
 
 
-def cases(smoke):
-    """Name, network and work of each row."""
-    ring, wide, tree = (8, 8, 4) if smoke else (1024, 1024, 8)
-    all_reduce = collectives.all_reduce(10**9, algorithm="ring")
-    yield f"ring all-reduce, star of {ring}", star(ring), all_reduce
-    yield f"the same, no two links alike, {ring}", star(ring, uneven=True), all_reduce
-    exchange = collectives.all_to_all(10**9, algorithm="direct")
-    yield f"all-to-all, star of {wide}", star(wide), exchange
-    fabric = simnet.Network(topologies.fat_tree(tree, bandwidth="10Gbit/s", latency="1us"))
-    for count, load in ((10_000, 0.7), (100_000, 0.25), (100_000, 0.5), (10_000, 0.0)):
-        count = 100 if smoke else count
-        name = f"{count} random flows at load {load}" if load else f"{count} flows at once"
-        yield f"{name}, fat-tree of {fabric.num_ranks}", fabric, random_flows(fabric, count, load)
-    hosts = 8 if smoke else 128
-    yield f"all-to-all of random sizes, star of {hosts}", star(hosts), uneven_all_to_all(hosts)
+# What is timed
+
+
+def best(function, runs):
+    """CPU and wall seconds of the quickest of several runs, and what the last returned."""
+    found = []
+    for _ in range(runs):
+        cpu, wall = time.process_time(), time.perf_counter()
+        result = function()
+        found.append((time.process_time() - cpu, time.perf_counter() - wall))
+    cpu, wall = min(found)
+    return cpu, wall, result
 
 
 def copy_seconds(count):
     """CPU seconds of copying the columns of so many transfers once."""
     columns = np.zeros(count * BYTES_A_TRANSFER // 8)
     target = np.ones_like(columns)
-    begin = time.process_time()
-    np.copyto(target, columns)
-    return max(time.process_time() - begin, 1e-9)
+    return max(best(lambda: np.copyto(target, columns), 3)[0], 1e-9)
 
 
-def measure(name, net, work):
-    """Time the event loop alone; routes and arrays are made before."""
+def simulated(make, runs, engine="auto"):
+    """`simulate()`, from the call to the result."""
+    net, work = make()
+    cpu, wall, result = best(lambda: simnet.simulate(net, work, engine=engine), runs)
     if isinstance(work, Collective):
-        schedule = collectives.plan(work, net).schedule
-        program = compile_schedule(schedule, tuple(range(net.num_ranks)))
+        count = collectives.plan(work, net).schedule.num_transfers
     else:
-        program = compile_flows(work, net.num_ranks)
-    model = KernelModel(net, Ideal(), 0)
-    begin = time.process_time()
-    job = model.post(program, 0.0)
-    made = time.process_time() - begin
-    for rank in program.ranks:
-        model.arrive(job, rank, 0.0)
-    cpu, wall = time.process_time(), time.perf_counter()
-    while (instant := model.next_time()) < np.inf:
-        model.run(instant, np.inf)
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    assert job.done
+        count = len(work)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
-        "what": name,
-        "tier": "events",
-        "transfers": len(program),
+        "tier": result.works[0].tier,
+        "transfers": count,
         "cpu_s": cpu,
         "wall_s": wall,
-        "prepared_s": made,
-        "transfers_per_s": len(program) / cpu,
-        "copies": cpu / copy_seconds(len(program)),
-        "peak_MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "transfers_per_s": count / cpu,
+        "peak_MiB": memory,
+        "copies": cpu / copy_seconds(min(count, 10**7)) / max(count / 10**7, 1),
+        "virtual_s": result.time,
     }
 
 
-def posted(ranks, uneven, count):
-    """CPU seconds of a direct all_reduce through the fabric, again and again as live runs do."""
+def alike(runs):
+    """1 KB against 1 TB, end to end."""
+    net = star(1024)
+    small, large = (best(lambda s=s: simnet.simulate(net, ring(1024, s)), runs)[0]
+                    for s in (2**10, 2**40))  # fmt: skip
+    return {"cpu_s": large, "small_cpu_s": small, "ratio": large / small}
+
+
+def monte_carlo(runs, count=10_000):
+    """Scenarios of a ring of 16 per second, every link another in each."""
+    net, rng = star(16), np.random.default_rng(0)
+    shape = (count, net.num_links)
+    scenarios = {
+        "bandwidth": rng.uniform(0.5e9, 2e9, shape),
+        "latency": rng.uniform(1e-6, 1e-3, shape),
+    }
+    work = ring(16)
+    cpu, wall, _ = best(lambda: simnet.simulate_many(net, work, scenarios), runs)
+    return {"cpu_s": cpu, "wall_s": wall, "scenarios_per_s": count / wall}
+
+
+def fresh_process(runs):
+    """A new process to its first result, and one that only imports what simnet is built on."""
+
+    def once(program):
+        command = [sys.executable, "-c", program]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    pairs = [(once(FIRST_RESULT), once(IMPORTS)) for _ in range(runs + 2)]
+    first, imports = (min(column) for column in zip(*pairs, strict=True))
+    return {"cpu_s": first, "imports_cpu_s": imports, "beyond_imports_s": first - imports}
+
+
+def posted(runs, ranks, uneven=False):
+    """A direct all_reduce through the fabric, again and again as live runs do."""
     net, place = star(ranks, uneven), tuple(range(ranks))
     clock = Clock()
     fabric = Fabric(clock, net, make_model(net, Ideal(), 0, repeats=True))
-    times = []
-    for _ in range(count + 1):
-        begin = time.process_time()
+
+    def once():
         work = Collective(kind="all_reduce", size=10**6, ranks=place, algorithm="direct")
         operation = fabric.post(work)
         for rank in place:
             operation.arrive(rank)
         clock.run(until=operation.done)
-        times.append(time.process_time() - begin)
-    kind = "no two links alike" if uneven else "links alike"
-    return {
-        "what": f"direct all_reduce over {ranks} ranks, {kind}",
-        "first_s": times[0],
-        "cpu_s": float(np.mean(times[1:])),
+
+    first, _, _ = best(once, 1)
+    count = 20 if ranks > 8 else 200
+    again, _, _ = best(lambda: [once() for _ in range(count)], runs)
+    return {"first_s": first, "cpu_s": again / count}
+
+
+FLOWS = ((10_000, 0.7), (100_000, 0.25), (100_000, 0.5), (10_000, 0.0), (1_000_000, 0.25))
+
+
+def rows():
+    """Every row: its name and what measures it."""
+    even, uneven = (lambda: (star(1024), ring(1024))), (lambda: (star(1024, True), ring(1024)))
+    found = {
+        "ring all-reduce, star of 1,024, simulate()": partial(simulated, even),
+        "ring all-reduce, star of 1,024, events": partial(simulated, even, engine="events"),
+        "ring all-reduce, star of 1,024 unlike links, simulate()": partial(simulated, uneven),
+        "ring all-reduce, star of 1,024 unlike links, events": partial(
+            simulated, uneven, engine="events"
+        ),
+        "ring all-reduce, star of 16,384, simulate()": partial(
+            simulated, lambda: (star(16384), ring(16384))
+        ),
+        "ring all-reduce, star of 4,096 unlike links, simulate()": partial(
+            simulated, lambda: (star(4096, True), ring(4096))
+        ),
     }
+    for engine in ("auto", "events"):
+        name = "simulate()" if engine == "auto" else engine
+        found[f"all-to-all, star of 1,024, {name}"] = partial(
+            simulated,
+            lambda: (star(1024), collectives.all_to_all(2**30, algorithm="direct")),
+            engine=engine,
+        )
+    for count, load in FLOWS:
+        name = f"{count:,} random flows at load {load}" if load else f"{count:,} flows at once"
+
+        def make(count=count, load=load):
+            net = fat_tree(8)
+            return net, random_flows(net, count, load)
+
+        found[f"{name}, fat-tree of 128"] = partial(simulated, make)
+    found["all-to-all of random sizes, star of 128"] = partial(
+        simulated, lambda: (star(128), uneven_all_to_all(128))
+    )
+    found["ring all-reduce of 1 KiB and of 1 TiB, star of 1,024"] = alike
+    found["10,000 scenarios of a ring of 16, unlike links"] = monte_carlo
+    found["a fresh process and its first result over 64 ranks"] = fresh_process
+    for ranks, unlike in ((8, False), (8, True), (32, True), (256, False)):
+        name = f"live: direct all_reduce over {ranks} ranks{', unlike links' * unlike}"
+        found[name] = partial(posted, ranks=ranks, uneven=unlike)
+    return found
 
 
-def check(name, net, work):
-    """Kernel and reference, end to end."""
-    twin, ours = (simnet.simulate(net, work, engine=each) for each in ("reference", "events"))
-    np.testing.assert_allclose(ours.works[0].job.end, twin.works[0].job.end, rtol=1e-9)
-    return {"what": name, "time": ours.time, "equal": True}
+# Small, and only equal
 
 
-def rows(smoke, only):
-    for name, net, work in cases(smoke):
-        if only in name:
-            yield check(name, net, work) if smoke else measure(name, net, work)
-    for ranks, uneven in ((8, False), (8, True), (32, True), (256, False)):
-        if not only and not (smoke and ranks > 8):
-            yield posted(ranks, uneven, 2 if smoke else 20 if ranks > 8 else 1000)
+def small_cases():
+    yield "ring", star(8), ring(8)
+    yield "ring, unlike links", star(8, uneven=True), ring(8)
+    yield "all-to-all", star(8), collectives.all_to_all(2**20, algorithm="direct")
+    net = fat_tree(4)
+    for load in (0.7, 0.0):
+        yield f"random flows at load {load}", net, random_flows(net, 100, load)
+    yield "all-to-all of random sizes", star(8), uneven_all_to_all(8)
+
+
+def smoke():
+    for name, net, work in small_cases():
+        twin = simnet.simulate(net, work, engine="reference")
+        for engine in ("auto", *TIERS):
+            ours = simnet.simulate(net, work, engine=engine)
+            ends, expected = ours.works[0].job.ends, twin.works[0].job.ends
+            np.testing.assert_allclose(ends, expected, rtol=1e-9)
+            yield {"what": name, "engine": engine, "tier": ours.works[0].tier, "equal": True}
+
+
+def measured(name, runs):
+    """A row, measured in a process of its own."""
+    command = [sys.executable, __file__, "--row", name, "--runs", str(runs)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def show(row):
+    columns = [
+        f"{key} {value:,.4g}" if isinstance(value, float) else f"{key} {value:,}"
+        if isinstance(value, int) and not isinstance(value, bool) else f"{key} {value}"
+        for key, value in row.items() if key != "what"
+    ]  # fmt: skip
+    print(f"{row['what']}: {', '.join(columns)}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="small: only that results are equal")
     parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.row:
+        row = {"what": options.row} | rows()[options.row](runs=options.runs)
+        json.dump(row, sys.stdout)
+        return
+    names = [name for name in rows() if options.only in name]
     found = []
-    for row in rows(options.smoke, options.only):
+    for row in smoke() if options.smoke else (measured(name, options.runs) for name in names):
         found.append(row)
         if not options.json:
-            columns = [f"{key} {value:.4g}" for key, value in row.items() if type(value) is float]
-            print(f"{row['what']}: {', '.join(columns)}", flush=True)
+            show(row)
     if options.json:
         json.dump({"rows": found, "version": simnet.__version__}, sys.stdout, indent=1)
 
