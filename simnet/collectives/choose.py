@@ -22,9 +22,10 @@ from simnet.arrays import distinct
 from simnet.collectives.bounds import card_capacity, group_ranks, lower_bound
 from simnet.collectives.collective import Collective
 from simnet.collectives.cost import FORMS, closed_form
-from simnet.collectives.longest_paths import longest_paths
+from simnet.collectives.orbits import quotient
 from simnet.collectives.schedule import Schedule, Transfers
 from simnet.collectives.table import AUTO, algorithms, build, check_options, option_names
+from simnet.collectives.walk import Walk
 from simnet.network import EGRESS, INGRESS, Network
 from simnet.units import format_time
 
@@ -32,7 +33,8 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 MAX_TRANSFERS = 150_000
-"""Transfers of a schedule above which its closed form stands in for the walk."""
+"""Transfers of a schedule above which its closed form stands in for the walk, unless one rank
+stands for all."""
 ROUTE_WORK = 5_000_000
 """Routes of a schedule times (nodes of the network + 1,000) above which it does likewise."""
 ROUTE_SAMPLE = 64
@@ -233,16 +235,56 @@ class _Walker:
         """Seconds: by walking the schedule, or by the closed form where it is too big for that."""
         if schedule.num_transfers == 0:
             return 0.0
-        if schedule.num_transfers > MAX_TRANSFERS:
-            return self._closed_form(schedule)
+        walk = self._represented(schedule)
+        if walk is None and schedule.num_transfers <= MAX_TRANSFERS:
+            walk = self._expanded(schedule)
+        return self._closed_form(schedule) if walk is None else walk.seconds(schedule.in_flight)
+
+    def _represented(self, schedule: Schedule) -> Walk | None:
+        """One rank's transfers, where that stands for all."""
+        one = None if schedule.representative is None else schedule.representative()
+        small = None if one is None else quotient(self._net, self._ranks, one)
+        if one is None or small is None:
+            return None
+        joins, routes = one.to == 0, len(small.delays)
+        return Walk(
+            dep_offsets=one.dep_offsets,
+            deps=one.deps,
+            joins=joins,
+            size=one.size,
+            reduces=one.reduces,
+            receiver=np.zeros(len(one), dtype=np.int64),
+            pace=self._net.reduce_bandwidth[self._ranks[:1]],
+            which=np.where(joins, routes, small.which),
+            hops=np.append(small.offsets, small.offsets[-1]),
+            links=small.links,
+            weights=small.weights,
+            fixed=np.append(small.delays, 0.0),
+            bandwidth=self._net.links.bandwidth[small.orbits],
+        )
+
+    def _expanded(self, schedule: Schedule) -> Walk | None:
+        """All transfers; None where they use too many routes."""
         transfers = schedule.transfers(chunks=False)
         connections, which = _connections(transfers, schedule.num_ranks)
         if len(connections) * (len(self._net.nodes) + 1000) > ROUTE_WORK:
-            return self._closed_form(schedule)
-        offsets, deps = _with_queues(transfers, which, schedule.in_flight)
-        depth = longest_paths(offsets, deps, (~transfers.joins).astype(np.float64))
-        seconds = self._durations(transfers, connections, which, depth.astype(np.int64))
-        return float(longest_paths(offsets, deps, seconds).max())
+            return None
+        hops, links, fixed = self._routes(connections)
+        return Walk(
+            dep_offsets=transfers.dep_offsets,
+            deps=transfers.deps,
+            joins=transfers.joins,
+            size=transfers.size,
+            reduces=transfers.reduces,
+            receiver=transfers.dst,
+            pace=self._net.reduce_bandwidth[self._ranks],
+            which=which,
+            hops=hops,
+            links=links,
+            weights=np.ones_like(links),
+            fixed=fixed,
+            bandwidth=self._net.links.bandwidth,
+        )
 
     def _routes(self, connections: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
         """Links (with offsets) and fixed seconds (overhead, latency) of messages in the group."""
@@ -250,27 +292,6 @@ class _Walker:
         offsets, links = self._net.routes_of(src, dst, connections[:, 2])
         fixed = self._net.overhead[src] + self._net.latencies_of(offsets, links)
         return offsets, links, np.where(src == dst, 0.0, fixed)
-
-    def _durations(
-        self, transfers: Transfers, connections: IntArray, which: IntArray, depth: IntArray
-    ) -> FloatArray:
-        """Seconds of each transfer, given what else is on its links at its depth."""
-        offsets, flat, fixed = self._routes(connections)
-        begins, hops = offsets[:-1], np.diff(offsets)
-        count = hops[which]
-        owner = np.repeat(np.arange(len(which)), count)
-        step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-        link = flat[begins[which][owner] + step]
-        size = transfers.size.astype(np.float64)
-        links, deepest = self._net.num_links, int(depth.max(initial=0)) + 1
-        load = _sums(depth[owner] * links + link, size[owner], deepest * links)
-        drain = np.zeros(len(which))
-        np.maximum.at(drain, owner, load / self._net.links.bandwidth[link])
-        ranks = len(self._ranks)
-        reducing = np.where(transfers.reduces, size, 0.0)
-        reduced = _sums(depth * ranks + transfers.dst, reducing, deepest * ranks)
-        pace = self._net.reduce_bandwidth[self._ranks[transfers.dst]]
-        return fixed[which] + drain + np.where(transfers.reduces, reduced / pace, 0.0)
 
     def _closed_form(self, schedule: Schedule) -> float:
         """The closed form for the mean latency and the least bandwidth of a sample of routes.
@@ -329,26 +350,3 @@ def _connections(transfers: Transfers, num_ranks: int) -> tuple[IntArray, IntArr
     ends, channel = np.divmod(codes, len(channels))
     src, dst = np.divmod(ends, num_ranks)
     return np.stack([src, dst, channels[channel]], axis=1), which
-
-
-def _with_queues(
-    transfers: Transfers, which: IntArray, in_flight: int
-) -> tuple[IntArray, IntArray]:
-    """Dependencies (CSR) with each connection's queue: wait for the one `in_flight` before."""
-    order = np.argsort(which, kind="stable")
-    behind, before = order[in_flight:], order[:-in_flight]
-    queued = which[behind] == which[before]
-    queued &= transfers.src[behind] != transfers.dst[behind]
-    waiting = np.concatenate(
-        [np.repeat(np.arange(len(which)), np.diff(transfers.dep_offsets)), behind[queued]]
-    )
-    deps = np.concatenate([transfers.deps, before[queued]])
-    by_waiting = np.argsort(waiting, kind="stable")
-    counts = np.bincount(waiting, minlength=len(which))
-    return np.concatenate([[0], counts.cumsum()]), deps[by_waiting]
-
-
-def _sums(keys: IntArray, values: FloatArray, limit: int) -> FloatArray:
-    """For each entry, the sum of the values of all entries with its key, which is below `limit`."""
-    _, which = distinct(keys, limit)
-    return np.bincount(which, weights=values).astype(np.float64)[which]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -307,3 +309,32 @@ def test_auto_leaves_out_what_has_no_route():
     )
     with pytest.raises(ValueError, match="no algorithm can run here: no route"):
         plan(collectives.all_to_all("1MB", ranks=[0, 2]), net)
+
+
+# One rank for all
+
+
+@pytest.mark.parametrize("net", [star_net(8), ring_net(8), grid_net(2, 4)], ids=repr)
+def test_estimates_by_one_rank_are_those_of_all(net):
+    alike = 0
+    for kind, names in FORMS:
+        if kind in ("send", "permutation"):
+            continue
+        options = {
+            "torus": {"dims": (2, 4)},
+            "hierarchical": {"islands": [[0, 1, 2, 3], [4, 5, 6, 7]]},
+        }
+        for cut in ({}, {"channels": 2, "in_flight": 2}):
+            cut = {} if kind == "barrier" else cut
+            work = Collective(
+                kind=kind,
+                size=0 if kind == "barrier" else 2**16,
+                algorithm=names,
+                options=options.get(names, {}),
+                **cut,
+            )
+            schedule = build(work, 8)
+            alone = replace(schedule, representative=None)
+            assert estimate(schedule, net) == pytest.approx(estimate(alone, net), rel=CLOSE)
+            alike += schedule.representative is not None
+    assert alike > 20
