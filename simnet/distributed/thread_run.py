@@ -25,6 +25,7 @@ from simnet.ranks.data import no_data
 from simnet.ranks.member import Member
 from simnet.ranks.seat import Seat
 from simnet.ranks.session import Session
+from simnet.workload import dispatch_notes
 from simnet.workload.run import Run, make_run
 from simnet.workload.trace import make_trace
 
@@ -71,12 +72,14 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
 @contextmanager
 def settings_restored() -> Iterator[None]:
     """Put back what ranks change that a process has one of: torch's settings, the environment."""
+    notes = dispatch_notes.present()
     dtype = torch.get_default_dtype()
     deterministic = _deterministic()
     environment = dict(os.environ)
     try:
         yield
     finally:
+        dispatch_notes.put(notes)
         torch.set_default_dtype(dtype)
         if _deterministic() != deterministic:
             enabled, warn_only = deterministic

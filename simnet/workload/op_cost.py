@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils import _python_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from simnet.workload import dispatch_notes
 from simnet.workload.devices import Device
 from simnet.workload.op_flops import Formula, formula_of
 from simnet.workload.op_traffic import Traffic
@@ -133,18 +134,7 @@ def _unwraps(kind: type) -> bool:
 
 
 class _Entered:
-    """Enters and leaves modes in several threads, which torch's own notes are not made for.
-
-    The stack of modes is a thread's, but whether there is any mode is noted in globals of the
-    process, which every mode sets when entered and puts back when left. Left in another order
-    than entered, they would stay set for good, and ``torch.compile`` would do nothing any more.
-    """
-
-    NOTES = (
-        "_is_in_torch_dispatch_mode",
-        "_is_in_non_infra_torch_dispatch_mode",
-        "_is_in_any_mode_without_ignore_compile_internals",
-    )
+    """Enters and leaves modes in several threads, which torch's own notes are not made for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -155,7 +145,7 @@ class _Entered:
         """Enter a mode in the calling thread."""
         with self._lock:
             if not self._count:
-                self._before = tuple(getattr(_dispatch, note) for note in self.NOTES)
+                self._before = dispatch_notes.present()
             self._count += 1
             mode.__enter__()
 
@@ -164,10 +154,8 @@ class _Entered:
         with self._lock:
             mode.__exit__(None, None, None)
             self._count -= 1
-            values = (True,) * len(self.NOTES) if self._count else self._before
-            for note, value in zip(self.NOTES, values, strict=True):
-                setattr(_dispatch, note, value)
-            _dispatch.set_is_in_mode_without_ignore_compile_internals(values[-1])
+            entered = (True,) * len(self._before)
+            dispatch_notes.put(entered if self._count else self._before)
 
 
 _dispatch: Any = _python_dispatch

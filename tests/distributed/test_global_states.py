@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import simnet
 import topologies
 from simnet.distributed.random_states import OWN, ByCall, InPlace, RandomStates
+from simnet.workload import dispatch_notes
 
 NET = simnet.Network(topologies.star(3, bandwidth="1MB/s", latency="1ms"))
 
@@ -59,6 +61,20 @@ def test_settings_of_the_process_are_put_back(fails, monkeypatch):
     assert not torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert dict(os.environ) == environment
+
+
+def test_modes_that_ranks_left_in_another_order_than_entered_are_not_kept_in_mind():
+    class Passing(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            return func(*args, **(kwargs or {}))
+
+    def train(rank, world_size):
+        with Passing():
+            dist.barrier()
+
+    before = dispatch_notes.present()
+    run(train)
+    assert dispatch_notes.present() == before
 
 
 def test_a_kept_gaussian_survives_where_the_words_come_round():

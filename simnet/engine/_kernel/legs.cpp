@@ -23,7 +23,7 @@ void Model::start(uint32_t number, uint32_t transfer, uint32_t at, double time) 
   const Connection& connection = connections_[at];
   job.progress[transfer].start = time;
   const Transfer& started = job.program->transfers[transfer];
-  prefetch(&job.program->dependents[started.dependents]);
+  prefetch(job.program->dependents.data() + started.dependents);
   Leg leg{started.size, number, transfer, at, connection.route, 0, NONE};
   const double delay = connection.draws ? draw(leg) : connection.delay;
   agenda_.add(time + delay, {new_leg(leg), LEG});
