@@ -21,65 +21,76 @@ void many_dealloc(PyObject* self) {
   free_object(self);
 }
 
-// Many(src, dst, connection, size, reduces, dep_offsets, deps, floor, arrival, route_offsets,
-//      route_links, overhead, receiver, reduction, num_links, queues)
-PyObject* many_new(PyTypeObject* type, PyObject* args, PyObject*) {
-  return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-    PyObject* given[16];
-    for (PyObject*& one : given) one = nullptr;
-    if (PyTuple_Size(args) != 16) {
-      PyErr_SetString(PyExc_TypeError, "needs 16 arguments");
-      throw PythonError();
-    }
-    for (Py_ssize_t i = 0; i < 16; ++i) given[i] = checked(PyTuple_GetItem(args, i));
-    const Array<int64_t> src(given[0], "src"), dst(given[1], "dst"),
-        connection(given[2], "connection"), size(given[3], "size"),
-        dep_offsets(given[5], "dep_offsets"), deps(given[6], "deps"),
-        route_offsets(given[9], "route_offsets"), route_links(given[10], "route_links"),
-        receiver(given[12], "receiver");
-    const Array<uint8_t> reduces(given[4], "reduces");
-    const Array<double> floor(given[7], "floor"), arrival(given[8], "arrival"),
-        overhead(given[11], "overhead"), reduction(given[13], "reduction");
-    const size_t total = src.size(), connections = overhead.size();
-    dst.expect(total, "dst");
-    connection.expect(total, "connection");
-    size.expect(total, "size");
-    reduces.expect(total, "reduces");
-    floor.expect(total, "floor");
-    dep_offsets.expect(total + 1, "dep_offsets");
-    receiver.expect(connections, "receiver");
-    route_offsets.expect(connections + 1, "route_offsets");
-    if (total >= NONE / 2 || route_links.size() >= NONE || deps.size() >= NONE) {
+// src, dst, connection, size, reduces, dep_offsets, deps, floor, arrival, route_offsets, route_links,
+// overhead, receiver, reduction, num_links, queues
+class Columns {
+ public:
+  static constexpr Py_ssize_t COUNT = 16;
+
+  explicit Columns(PyObject* const* given)
+      : src_(given[0], "src"),
+        dst_(given[1], "dst"),
+        connection_(given[2], "connection"),
+        size_(given[3], "size"),
+        reduces_(given[4], "reduces"),
+        dep_offsets_(given[5], "dep_offsets"),
+        deps_(given[6], "deps"),
+        floor_(given[7], "floor"),
+        arrival_(given[8], "arrival"),
+        route_offsets_(given[9], "route_offsets"),
+        route_links_(given[10], "route_links"),
+        overhead_(given[11], "overhead"),
+        receiver_(given[12], "receiver"),
+        reduction_(given[13], "reduction"),
+        num_links_(to_index(given[14], "num_links")),
+        queues_(PyObject_IsTrue(given[15])) {
+    if (queues_ < 0) throw PythonError();
+    const size_t total = src_.size(), connections = overhead_.size();
+    dst_.expect(total, "dst");
+    connection_.expect(total, "connection");
+    size_.expect(total, "size");
+    reduces_.expect(total, "reduces");
+    floor_.expect(total, "floor");
+    dep_offsets_.expect(total + 1, "dep_offsets");
+    receiver_.expect(connections, "receiver");
+    route_offsets_.expect(connections + 1, "route_offsets");
+    if (total >= NONE / 2 || route_links_.size() >= NONE || deps_.size() >= NONE) {
       throw std::invalid_argument("too many transfers: " + std::to_string(total));
     }
-    if (route_offsets.data()[0] != 0 ||
-        route_offsets.data()[connections] != static_cast<int64_t>(route_links.size())) {
+    if (route_offsets_.data()[0] != 0 ||
+        route_offsets_.data()[connections] != static_cast<int64_t>(route_links_.size())) {
       throw std::invalid_argument("route_offsets do not span route_links");
     }
-    const int queues = PyObject_IsTrue(given[15]);
-    if (queues < 0) throw PythonError();
-    const ManyColumns columns{total,
-                              deps.size(),
-                              arrival.size(),
-                              connections,
-                              to_index(given[14], "num_links"),
-                              reduction.size(),
-                              src.data(),
-                              dst.data(),
-                              connection.data(),
-                              size.data(),
-                              reduces.data(),
-                              dep_offsets.data(),
-                              deps.data(),
-                              floor.data(),
-                              arrival.data(),
-                              route_offsets.data(),
-                              route_links.data(),
-                              overhead.data(),
-                              receiver.data(),
-                              reduction.data(),
-                              queues != 0};
-    auto plan = std::make_unique<const ManyPlan>(make_many_plan(columns));
+  }
+
+  ManyColumns columns() const {
+    return {src_.size(),           deps_.size(),        arrival_.size(),     overhead_.size(),
+            num_links_,            reduction_.size(),   src_.data(),         dst_.data(),
+            connection_.data(),    size_.data(),        reduces_.data(),     dep_offsets_.data(),
+            deps_.data(),          floor_.data(),       arrival_.data(),     route_offsets_.data(),
+            route_links_.data(),   overhead_.data(),    receiver_.data(),    reduction_.data(),
+            queues_ != 0};
+  }
+
+ private:
+  Array<int64_t> src_, dst_, connection_, size_;
+  Array<uint8_t> reduces_;
+  Array<int64_t> dep_offsets_, deps_;
+  Array<double> floor_, arrival_;
+  Array<int64_t> route_offsets_, route_links_;
+  Array<double> overhead_;
+  Array<int64_t> receiver_;
+  Array<double> reduction_;
+  uint32_t num_links_;
+  int queues_;
+};
+
+PyObject* many_new(PyTypeObject* type, PyObject* args, PyObject*) {
+  return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+    expect_args(PyTuple_Size(args), Columns::COUNT);
+    PyObject* given[Columns::COUNT];
+    for (Py_ssize_t i = 0; i < Columns::COUNT; ++i) given[i] = checked(PyTuple_GetItem(args, i));
+    auto plan = std::make_unique<const ManyPlan>(make_many_plan(Columns(given).columns()));
     PyObject* self = allocate(type);
     reinterpret_cast<ManyObject*>(self)->plan = plan.release();
     return self;
