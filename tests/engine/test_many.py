@@ -288,8 +288,8 @@ def posted(**changes):
         "deps": np.empty(0, dtype=np.int64),
         "release": None,
         "in_flight": 1,
-        "network_ranks": 9,
-        "connections": 9,
+        "network_ranks": 2,
+        "connections": 1,
     } | changes
     return made(), core.Program(*given.values())
 
@@ -306,8 +306,8 @@ def test_events_of_chosen_scenarios():
 @pytest.mark.parametrize(
     ("changes", "arguments"),
     [
-        ({"connection": np.array([1])}, {}),
-        ({"ranks": np.array([0, 2])}, {}),
+        ({"connection": np.array([1]), "connections": 2}, {}),
+        ({"ranks": np.array([0, 2]), "network_ranks": 3}, {}),
         ({"ranks": np.array([0, 1, 1])}, {}),
         ({}, {"program": None}),
         ({}, {"bandwidth": np.ones(3)}),
