@@ -242,9 +242,11 @@ class _Walker:
 
     def _represented(self, schedule: Schedule) -> Walk | None:
         """One rank's transfers, where that stands for all."""
-        one = None if schedule.representative is None else schedule.representative()
-        small = None if one is None else quotient(self._net, self._ranks, one)
-        if one is None or small is None:
+        if schedule.representative is None:
+            return None
+        one, pairs = schedule.representative(), ROUTE_WORK // (len(self._net.nodes) + 1000)
+        small = quotient(self._net, self._ranks, one, pairs=pairs)
+        if small is None:
             return None
         joins, routes = one.to == 0, len(small.delays)
         return Walk(

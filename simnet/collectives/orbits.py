@@ -41,7 +41,9 @@ class Quotient(NamedTuple):
     delays: FloatArray  # overhead and latency of each route, seconds
 
 
-def quotient(net: Network, ranks: Sequence[int] | IntArray, one: Representative) -> Quotient | None:
+def quotient(
+    net: Network, ranks: Sequence[int] | IntArray, one: Representative, *, pairs: int = MOST_PAIRS
+) -> Quotient | None:
     """Let one rank stand for all, where they are all alike.
 
     Parameters
@@ -52,11 +54,13 @@ def quotient(net: Network, ranks: Sequence[int] | IntArray, one: Representative)
         The global rank of each group rank.
     one : Representative
         What one of them sends.
+    pairs : int
+        Pairs of ranks whose routes may be compared at most.
 
     Returns
     -------
     Quotient or None
-        None where the ranks or the links are not alike.
+        None where the ranks or the links are not alike, or there are more pairs.
     """
     everyone = np.asarray(ranks, dtype=np.int64)
     for each in (net.overhead[everyone], net.reduce_bandwidth[everyone]):
@@ -64,7 +68,12 @@ def quotient(net: Network, ranks: Sequence[int] | IntArray, one: Representative)
             return None
     at = everyone[one.translations.ranks_at(np.arange(len(everyone)))]
     to, channel, which = _distinct(one)
-    orbit = link_orbits(net, at, one.translations, to, channel)
+    if net.is_hub(at):  # out to the hub and in from it, whoever talks to whom
+        orbit = link_orbits(net, at, one.translations, to[:1], channel[:1])
+    elif len(to) * len(at) <= pairs:
+        orbit = link_orbits(net, at, one.translations, to, channel)
+    else:
+        return None
     if orbit is None:
         return None
     src, dst = np.full(len(to), at[0]), at[to]
@@ -117,10 +126,6 @@ def link_orbits(
         None where the group does not move routes onto routes and links onto links alike.
     """
     orbit = np.full(net.num_links, -1)
-    if net.is_hub(ranks):  # out to the hub and in from it, whoever talks to whom
-        to, channel = to[:1], channel[:1]
-    if len(to) * len(ranks) > MOST_PAIRS:
-        return None
     moves = [group.add(np.arange(len(ranks)), np.array(step)) for step in group.generators]
     moved = [np.full(net.num_links, -1) for _ in moves]
     for routes in _routes(net, ranks, group, to, channel):
@@ -144,9 +149,10 @@ def _routes(
     net: Network, ranks: IntArray, group: Translations, to: IntArray, channel: IntArray
 ) -> Iterator[IntArray | None]:
     """Routes of one length, shape (some of `to`, N, hops); None where lengths differ in a row."""
-    places, some = np.arange(len(ranks)), max(1, PAIRS_AT_ONCE // len(ranks))
-    for begin in range(0, len(to), some):
+    places, begin, some = np.arange(len(ranks)), 0, 1  # where there is no symmetry few rows tell
+    while begin < len(to):
         by, over = to[begin : begin + some], channel[begin : begin + some]
+        begin, some = begin + some, min(2 * some, max(1, PAIRS_AT_ONCE // len(ranks)))
         src = np.tile(ranks, len(by))
         dst = ranks[group.add(places, by[:, None])].ravel()
         offsets, links = net.routes_of(src, dst, np.repeat(over, len(ranks)))

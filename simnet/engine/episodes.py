@@ -24,6 +24,7 @@ from simnet.engine.fabric import Departure
 from simnet.engine.job import ArrayJob, Job
 from simnet.engine.kernel import KernelModel
 from simnet.engine.program import FloatArray, IntArray, Program
+from simnet.engine.tiers import TieredModel
 
 INFINITY = float("inf")
 MOST_NODES = 50_000
@@ -66,13 +67,13 @@ class EpisodesModel:
 
     Parameters
     ----------
-    kernel : KernelModel
+    kernel : KernelModel or TieredModel
         What carries out what has not been seen; nothing may be drawn in it.
     """
 
     name = KernelModel.name
 
-    def __init__(self, kernel: KernelModel) -> None:
+    def __init__(self, kernel: KernelModel | TieredModel) -> None:
         self._kernel = kernel
         self._root = Node()
         self._nodes = 1
@@ -342,6 +343,11 @@ class EpisodeJob(ArrayJob):
         self.source: Job | None = None
         self.shift = 0.0
         self.entered: set[int] = set()
+
+    @property
+    def tier(self) -> str:
+        """Which tier found the times, now or when they were played back for the first time."""
+        return super().tier if self.source is None else self.source.tier
 
     def carried_out(self) -> Job:
         """The kernel's own job behind this one."""

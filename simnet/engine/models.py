@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from simnet.engine.episodes import EpisodesModel
@@ -12,17 +12,17 @@ from simnet.engine.fabric import NetworkModel, Observer
 from simnet.engine.kernel import KernelModel, load_core
 from simnet.engine.maxplus import max_plus
 from simnet.engine.reference import FluidModel
-from simnet.engine.symmetry import symmetry
-from simnet.engine.tiers import TieredModel
+from simnet.engine.symmetry import Symmetry
+from simnet.engine.tiers import GivesUp, TieredModel
 from simnet.engine.timeline import Tier
 from simnet.network import Network
 from simnet.transport import Transport
 
-TIERS: Mapping[str, Sequence[Tier]] = MappingProxyType(
-    {"symmetry": (symmetry,), "max-plus": (max_plus,), "events": ()}
+TIERS: Mapping[str, Callable[[], Tier]] = MappingProxyType(
+    {"symmetry": Symmetry, "max-plus": lambda: GivesUp(max_plus)}
 )
-"""Tiers by the name that a result calls them; the last is the kernel alone."""
-ENGINES = ("auto", "kernel", *TIERS, "reference")
+"""Makes of tiers, from the cheapest on, by the names that results call them."""
+ENGINES = ("auto", "kernel", *TIERS, "events", "reference")
 
 
 @functools.cache
@@ -74,28 +74,28 @@ def make_model(
     """
     if engine not in ENGINES:
         raise ValueError(f"engine={engine!r}: one of {', '.join(map(repr, ENGINES))}")
-    if engine in ("kernel", *TIERS):
+    if engine in ("kernel", *TIERS, "events"):
         if observer is not None:
             raise ValueError(f"engine={engine!r} tells no observer: write 'auto' or 'reference'")
         if kernel() != "kernel":
             raise RuntimeError(f"engine={engine!r}: the kernel {_lack()}")
-        return _make_kernel(net, transport, seed, repeats, TIERS.get(engine))
+        tiers = tuple(TIERS) if engine == "kernel" else (engine,)
+        return _make_kernel(net, transport, seed, repeats, tiers)
     if engine == "auto" and observer is None:
         if kernel() == "kernel":
-            return _make_kernel(net, transport, seed, repeats, None)
+            return _make_kernel(net, transport, seed, repeats, tuple(TIERS))
         _say_slow()
     return FluidModel(net, transport, seed, observer)
 
 
 def _make_kernel(
-    net: Network, transport: Transport, seed: int, repeats: bool, tiers: Sequence[Tier] | None
+    net: Network, transport: Transport, seed: int, repeats: bool, tiers: Sequence[str]
 ) -> NetworkModel:
-    model = KernelModel(net, transport, seed)
-    if model.draws or tiers == ():
-        return model
-    if repeats:
-        return EpisodesModel(model)
-    return TieredModel(net, model, (symmetry, max_plus) if tiers is None else tiers)
+    events = KernelModel(net, transport, seed)
+    if events.draws or tiers == ("events",):
+        return events
+    tiered = TieredModel(net, events, [TIERS[name]() for name in tiers])
+    return EpisodesModel(tiered) if repeats else tiered
 
 
 @functools.cache

@@ -7,6 +7,8 @@ for all translations.
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 
 from simnet.arrays import frozen
@@ -21,37 +23,88 @@ NAME = "symmetry"
 INFINITY = float("inf")
 
 
-def symmetry(
-    net: Network, program: Program, posted: float, arrivals: FloatArray
-) -> Timeline | None:
-    """Work out a job by one representative: `simnet.engine.timeline.Tier`.
+class Symmetry:
+    """Works out jobs by one representative: a `simnet.engine.timeline.Tier`, for one network.
 
-    None where the schedule tells no representative, ranks or links differ, or a route is not
-    moved onto a route.
+    It declines where the schedule tells no representative, ranks, links or arrivals differ, or a
+    route is not moved onto a route. What it finds of a program it keeps as long as the program.
     """
-    schedule = program.schedule
-    if schedule is None or schedule.representative is None or not len(arrivals):
-        return None
-    if (arrivals != arrivals[0]).any():
-        return None
-    one = schedule.representative()
-    small = quotient(net, program.ranks, one)
-    if small is None:
-        return None
-    pace, begin = float(net.reduce_bandwidth[program.ranks[0]]), float(arrivals[0])
-    capacity = np.append(net.links.bandwidth[small.orbits], [pace] * 2)
-    start, end = _simulate(small, capacity, one, program.in_flight, begin)
 
-    def times() -> tuple[FloatArray, FloatArray]:
-        which = np.repeat(one.runs, one.copies)
-        return start[which], end[which]
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Program, _One | None] = WeakKeyDictionary()
 
-    return Timeline(
-        tier=NAME,
-        left=frozen(np.full(len(arrivals), end.max(initial=begin))),
-        link_bytes=frozen(_link_bytes(small, one)),
-        times=times,
-    )
+    def __call__(
+        self, net: Network, program: Program, posted: float, arrivals: FloatArray
+    ) -> Timeline | None:
+        """Work out a job, or decline."""
+        schedule = program.schedule
+        if schedule is None or schedule.representative is None or not len(arrivals):
+            return None
+        if (arrivals != arrivals[0]).any():
+            return None
+        if program not in self._known:
+            one = schedule.representative()
+            small = quotient(net, program.ranks, one)
+            self._known[program] = None if small is None else _One(net, program, one, small)
+        found = self._known[program]
+        return None if found is None else found.timeline(len(arrivals), float(arrivals[0]))
+
+
+class _One:
+    """The quotient of a network and a program, ready to be simulated."""
+
+    def __init__(self, net: Network, program: Program, one: Representative, small: Quotient):
+        core = load_core()
+        self._make_model = core.Model
+        self._one, self._small = one, small
+        pace = float(net.reduce_bandwidth[program.ranks[0]])
+        # Two ranks: what one sends the other receives and reduces, for all.
+        self._capacity = np.append(net.links.bandwidth[small.orbits], [pace, pace])
+        self._program = core.Program(
+            np.arange(2),
+            np.zeros(len(one), dtype=np.int64),
+            (small.which >= 0).astype(np.int64),
+            small.which,
+            one.size,
+            one.reduces,
+            one.dep_offsets,
+            one.deps,
+            None,
+            program.in_flight,
+            2,
+            len(small.delays),
+        )
+        self._link_bytes = frozen(_link_bytes(small, one))
+
+    def timeline(self, num_ranks: int, begin: float) -> Timeline:
+        """How it goes if all ranks arrive at `begin`."""
+        start, end = self._simulate(begin)
+        one = self._one
+
+        def times() -> tuple[FloatArray, FloatArray]:
+            which = np.repeat(one.runs, one.copies)
+            return start[which], end[which]
+
+        return Timeline(
+            tier=NAME,
+            left=frozen(np.full(num_ranks, end.max(initial=begin))),
+            link_bytes=self._link_bytes,
+            times=times,
+        )
+
+    def _simulate(self, begin: float) -> tuple[FloatArray, FloatArray]:
+        """Start and end of each representative, seconds."""
+        small, draws = self._small, np.zeros(len(self._small.delays), dtype=np.bool_)
+        model = self._make_model(self._capacity, len(small.orbits), 2, None, None)
+        model.add_connections(small.offsets, small.links, small.delays, draws, small.weights)
+        job = model.post(self._program, begin)
+        for place in range(2):
+            model.arrive(job, place, begin)
+        while (time := model.next_time()) < INFINITY:
+            model.advance(time, INFINITY)
+        start, end = np.empty(len(self._one)), np.empty(len(self._one))
+        model.times(job, start, end)
+        return start, end
 
 
 def _link_bytes(small: Quotient, one: Representative) -> IntArray:
@@ -66,34 +119,3 @@ def _link_bytes(small: Quotient, one: Representative) -> IntArray:
     used = small.orbit >= 0
     link_bytes[used] = carried[np.searchsorted(small.orbits, small.orbit[used])]
     return link_bytes
-
-
-def _simulate(
-    small: Quotient, capacity: FloatArray, one: Representative, in_flight: int, begin: float
-) -> tuple[FloatArray, FloatArray]:
-    """Start and end of each representative, seconds; place 1 receives and reduces for all."""
-    core, draws = load_core(), np.zeros(len(small.delays), dtype=np.bool_)
-    model = core.Model(capacity, len(small.orbits), 2, None, None)
-    model.add_connections(small.offsets, small.links, small.delays, draws, small.weights)
-    program = core.Program(
-        np.arange(2),
-        np.zeros(len(one), dtype=np.int64),
-        (small.which >= 0).astype(np.int64),
-        small.which,
-        one.size,
-        one.reduces,
-        one.dep_offsets,
-        one.deps,
-        None,
-        in_flight,
-        2,
-        len(small.delays),
-    )
-    job = model.post(program, begin)
-    for place in range(2):
-        model.arrive(job, place, begin)
-    while (time := model.next_time()) < INFINITY:
-        model.advance(time, INFINITY)
-    start, end = np.empty(len(one)), np.empty(len(one))
-    model.times(job, start, end)
-    return start, end

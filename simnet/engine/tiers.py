@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -25,6 +26,29 @@ from simnet.network import Network
 INFINITY = float("inf")
 FEW_FLOWS = 64
 """Flows below which the kernel is asked at once."""
+
+
+class GivesUp:
+    """A tier that is no longer asked about a program which it has declined so many times.
+
+    For tiers whose declining costs something, in runs that post the same programs again and again.
+    """
+
+    def __init__(self, tier: Tier, times: int = 2) -> None:
+        self._tier, self._times = tier, times
+        self._declined: WeakKeyDictionary[Program, int] = WeakKeyDictionary()
+
+    def __call__(
+        self, net: Network, program: Program, posted: float, arrivals: FloatArray
+    ) -> Timeline | None:
+        """Work out a job, or decline."""
+        declined = self._declined.get(program, 0)
+        if declined >= self._times:
+            return None
+        timeline = self._tier(net, program, posted, arrivals)
+        if timeline is None:
+            self._declined[program] = declined + 1
+        return timeline
 
 
 class TieredModel:
@@ -88,6 +112,10 @@ class TieredModel:
         self._hand_down()
         self._catch_up(math.nextafter(time, INFINITY))
         return self._carried + self._kernel.carried(time)
+
+    def bytes_of(self, program: Program) -> IntArray:
+        """Bytes that each link carries for a program."""
+        return self._kernel.bytes_of(program)
 
     def next_time(self) -> float:
         """The next instant at which anything happens here, seconds; infinity for none."""

@@ -13,6 +13,8 @@ import topologies
 from simnet import collectives
 from simnet.engine import Clock, Fabric, KernelModel, TieredModel, make_model
 from simnet.engine.models import TIERS
+from simnet.engine.program import compile_flows
+from simnet.engine.tiers import GivesUp
 from simnet.testing import check_network_model
 from simnet.transport import Ideal
 
@@ -24,7 +26,7 @@ SPEED = {"bandwidth": "10Gbit/s", "latency": "10us"}
 
 def tiered(name=None):
     def make(net, transport, seed):
-        tiers = TIERS["symmetry"] + TIERS["max-plus"] if name is None else TIERS[name]
+        tiers = [make() for each, make in TIERS.items() if name in (None, each)]
         return TieredModel(net, KernelModel(net, transport, seed), tiers)
 
     return make
@@ -207,6 +209,22 @@ def test_one_representative_of_many():
     assert found.time == pytest.approx(1998 * (20e-6 + 10**6 / 1.25e9), rel=1e-12)
     assert found.bytes_on_wire == 2 * 1998 * 1000 * 10**6
     assert set(found.rank_times) == {found.time}
+
+
+def test_a_tier_that_declines_is_not_asked_for_ever():
+    asked = []
+
+    def declines(net, program, posted, arrivals):
+        asked.append(posted)
+
+    tier = GivesUp(declines, times=3)
+    net = simnet.Network(topologies.star(4, **SPEED))
+    first, second = (compile_flows(simnet.flows(0, 1, size), 4) for size in (1, 2))
+    for turn in range(5):
+        assert tier(net, first, float(turn), np.zeros(2)) is None
+    assert asked == [0.0, 1.0, 2.0]
+    tier(net, second, 9.0, np.zeros(2))
+    assert asked[-1] == 9.0
 
 
 # Handing down
