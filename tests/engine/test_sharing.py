@@ -86,3 +86,23 @@ def test_where_it_was_stopped_does_not_matter():
     once = simnet.simulate(net, work, engine="kernel").finish_times
     often = simnet.simulate(net, work, engine="kernel", processes=[stranger]).finish_times
     assert often.tolist() == once.tolist()
+
+
+def test_many_that_go_their_own_pace():
+    """More ends and beginnings ahead at a time than the agenda keeps as a heap."""
+    rng = random.Random(7)
+    graph = topologies.star(96, bandwidth=1e9, latency=1e-3)
+    for _, _, edge in graph.edges(data=True):
+        edge.update(bandwidth=10 ** rng.uniform(8, 9), latency=10 ** rng.uniform(-6, -2))
+    net = simnet.Network(graph)
+    flow = [(a, (a + step) % 96) for a in range(96) for step in (1, 2, 5)]
+    src, dst = np.array(flow).T
+    size = np.array([rng.randrange(1, 10**7) for _ in src])
+    start = np.array([rng.choice([0.0, 10 ** rng.uniform(-6, -1)]) for _ in src])
+    works = [
+        simnet.flows(src, dst, size, start),
+        simnet.collectives.all_reduce(10**7, algorithm="ring", ranks=range(0, 96, 6)),
+    ]
+    twin, ours = (simnet.simulate(net, *works, engine=engine) for engine in ("reference", "kernel"))
+    for theirs, mine in zip(twin.works, ours.works, strict=True):
+        np.testing.assert_allclose(mine.job.end, theirs.job.end, rtol=1e-9)

@@ -26,6 +26,7 @@ class Fair {
 
   // The number of a route, for `enter`.
   uint32_t add_route(const Hops& given);
+  void expect_routes(size_t count, size_t hops) { routes_.expect(count, hops); }
   void count_bytes(uint32_t route, int64_t bytes) { routes_.count_bytes(route, bytes); }
   const Routes& routes() const { return routes_; }
 
@@ -147,8 +148,8 @@ class Fair {
   void pop_due(uint32_t link, double time, std::vector<uint32_t>& legs);
 
   // holding.cpp
-  Share* shares(uint32_t slot) { return &shares_[size_t{slot} * stride_]; }
-  const Share* shares(uint32_t slot) const { return &shares_[size_t{slot} * stride_]; }
+  Share* shares(uint32_t slot) { return shares_.data() + size_t{slot} * stride_; }
+  const Share* shares(uint32_t slot) const { return shares_.data() + size_t{slot} * stride_; }
   double reading(uint32_t link, double time) const;
   double finish(uint32_t link, double tag) const;
   void sync(uint32_t link);

@@ -23,19 +23,33 @@ struct LargePages {
   LargePages(const LargePages<U>&) {}
 
   T* allocate(size_t count) {
+    const size_t bytes = count * sizeof(T);
 #if defined(__linux__)
-    if (count * sizeof(T) >= 2 * PAGE) {
+    if (is_large(count)) {
       void* memory = nullptr;
-      if (posix_memalign(&memory, PAGE, count * sizeof(T))) throw std::bad_alloc();
-      madvise(memory, count * sizeof(T), MADV_HUGEPAGE);  // a wish: no matter if not granted
+      if (posix_memalign(&memory, PAGE, bytes)) throw std::bad_alloc();
+      madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: no matter if not granted
       return static_cast<T*>(memory);
     }
 #endif
-    void* memory = std::malloc(count * sizeof(T));
-    if (!memory) throw std::bad_alloc();
-    return static_cast<T*>(memory);
+    return static_cast<T*>(::operator new(bytes, std::align_val_t(alignof(T))));
   }
-  void deallocate(T* memory, size_t) { std::free(memory); }
+  void deallocate(T* memory, size_t count) {
+    if (is_large(count)) {
+      std::free(memory);
+    } else {
+      ::operator delete(memory, std::align_val_t(alignof(T)));
+    }
+  }
+
+ private:
+  static bool is_large([[maybe_unused]] size_t count) {
+#if defined(__linux__)
+    return count >= 2 * PAGE / sizeof(T);
+#else
+    return false;
+#endif
+  }
 };
 
 template <class T, class U>
@@ -45,6 +59,12 @@ bool operator==(const LargePages<T>&, const LargePages<U>&) {
 template <class T, class U>
 bool operator!=(const LargePages<T>&, const LargePages<U>&) {
   return false;
+}
+
+// Make room for `more` entries at once; many are not met by doubling, which may waste as much.
+template <class Vector>
+void make_room(Vector& vector, size_t more) {
+  if (more > vector.size() / 2) vector.reserve(vector.size() + more);
 }
 
 template <class T>

@@ -1,5 +1,4 @@
 // One transfer on its way: its rounds on the wire, its reduction, its end.
-#include <algorithm>
 #include <stdexcept>
 
 #include "model.hpp"
@@ -23,7 +22,6 @@ void Model::start(uint32_t number, uint32_t transfer, uint32_t at, double time) 
   const Connection& connection = connections_[at];
   job.progress[transfer].start = time;
   const Transfer& started = job.program->transfers[transfer];
-  prefetch(job.program->dependents.data() + started.dependents);
   Leg leg{started.size, number, transfer, at, connection.route, 0, NONE};
   const double delay = connection.draws ? draw(leg) : connection.delay;
   agenda_.add(time + delay, {new_leg(leg), LEG});
@@ -57,25 +55,11 @@ int64_t Model::bytes_on_wire(const Leg& leg) const {
 // Let the bytes of the leg's present round, or its reduction, begin to drain.
 void Model::enter(uint32_t at, double time) {
   const Leg& leg = legs_[at];
-  prefetch_dependents(leg);
   const int64_t size = leg.round == NONE ? leg.size : bytes_on_wire(leg);
   if (size > 0) {
     fair_.enter(leg.route, static_cast<double>(size), at, time);
   } else {
     drained(at, time);
-  }
-}
-
-// What waits for a transfer is looked at when it ends; by then it will have come from memory.
-void Model::prefetch_dependents(const Leg& leg) const {
-  const Job& job = *jobs_[leg.job];
-  const Transfer* const transfer = &job.program->transfers[leg.transfer];
-  const uint32_t begin = transfer[0].dependents;
-  const uint32_t end = std::min(transfer[1].dependents, begin + 4);
-  for (uint32_t i = begin; i < end; ++i) {
-    const uint32_t dependent = job.program->dependents[i];
-    prefetch(&job.progress[dependent]);
-    prefetch(&job.program->transfers[dependent]);
   }
 }
 

@@ -38,16 +38,11 @@ Model make_model(const ManyPlan& plan, const double* bandwidth, const double* la
 }
 
 void check(const ManyPlan& plan, const Program& program) {
-  for (uint32_t i = 0; i < program.count; ++i) {
-    const uint32_t connection = program.transfers[i].connection;
-    if (connection != NONE && connection >= plan.overhead.size()) {
-      throw std::invalid_argument("the program has connections of another plan");
-    }
+  if (program.connections > plan.overhead.size()) {
+    throw std::invalid_argument("the program has connections of another plan");
   }
-  for (const uint32_t rank : program.ranks) {
-    if (rank >= plan.reduction.size()) {
-      throw std::invalid_argument("the program has ranks of another plan");
-    }
+  if (program.network_ranks > plan.reduction.size()) {
+    throw std::invalid_argument("the program has ranks of another plan");
   }
   if (program.ranks.size() != plan.arrival.size()) {
     throw std::invalid_argument("the program has other places than the plan");

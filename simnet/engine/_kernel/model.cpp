@@ -44,13 +44,18 @@ uint32_t Model::add_connection(const Hops& route, double delay, bool draws) {
   return static_cast<uint32_t>(connections_.size() - 1);
 }
 
+void Model::expect_connections(size_t count, size_t hops) {
+  make_room(connections_, count);
+  fair_.expect_routes(count, hops);
+}
+
 uint32_t Model::post(std::shared_ptr<const Program> program, double time) {
   if (!(time >= now_)) throw std::invalid_argument("posted at an instant that has passed");
   auto job = std::make_unique<Job>();
   job->posted = time;
-  job->progress.resize(program->count);
+  job->progress.reserve(program->count);
   for (uint32_t i = 0; i < program->count; ++i) {
-    job->progress[i] = {NEVER, NEVER, program->transfers[i].holds};
+    job->progress.push_back({NEVER, NEVER, program->transfers[i].holds});
   }
   job->open = program->touching;
   job->arrived.assign(program->ranks.size(), 0);
@@ -168,6 +173,7 @@ void Model::do_release(uint32_t number, double time) {
 }
 
 void Model::let_go(Job& job, uint32_t number, uint32_t transfer) {
+  prefetch(&job.program->transfers[transfer]);  // it will start soon
   if (!--job.progress[transfer].holds) {
     ready_.push_back(static_cast<uint64_t>(number) << 32 | transfer);
   }

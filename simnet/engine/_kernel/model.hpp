@@ -55,6 +55,8 @@ class Model {
 
   // `draws`: its delay and rounds are asked for message by message.
   uint32_t add_connection(const Hops& route, double delay, bool draws);
+  // Make room for as many connections more, over as many links in all.
+  void expect_connections(size_t count, size_t hops);
   size_t num_connections() const { return connections_.size(); }
   size_t num_ranks() const { return reducers_.size(); }
   size_t num_links() const { return num_links_; }
@@ -119,7 +121,6 @@ class Model {
   void start(uint32_t job, uint32_t transfer, uint32_t connection, double time);
   double draw(Leg& leg);
   void enter(uint32_t leg, double time);
-  void prefetch_dependents(const Leg& leg) const;
   void drained(uint32_t leg, double time);
   void delivered(uint32_t leg, double time);
   void ended(uint32_t job, uint32_t transfer, double time);

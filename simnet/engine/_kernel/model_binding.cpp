@@ -107,6 +107,7 @@ PyObject* add_connections(PyObject* self, PyObject* const* args, Py_ssize_t coun
     draws.expect(delay.size(), "draws");
     const int64_t total = static_cast<int64_t>(links.size());
     const size_t first = model.num_connections();
+    model.expect_connections(delay.size(), links.size());
     for (size_t i = 0; i < delay.size(); ++i) {
       const int64_t begin = offsets.data()[i], end = offsets.data()[i + 1];
       if (begin < 0 || end < begin || end > total) {
@@ -128,16 +129,11 @@ PyObject* post(PyObject* self, PyObject* const* args, Py_ssize_t count) {
       throw PythonError();
     }
     const auto& program = *reinterpret_cast<ProgramObject*>(args[0])->program;
-    for (uint32_t i = 0; i < program->count; ++i) {
-      const uint32_t connection = program->transfers[i].connection;
-      if (connection != NONE && connection >= model.num_connections()) {
-        throw std::invalid_argument("the program has connections of another model");
-      }
+    if (program->connections > model.num_connections()) {
+      throw std::invalid_argument("the program has connections of another model");
     }
-    for (const uint32_t rank : program->ranks) {
-      if (rank >= model.num_ranks()) {
-        throw std::invalid_argument("the program has ranks of another model");
-      }
+    if (program->network_ranks > model.num_ranks()) {
+      throw std::invalid_argument("the program has ranks of another model");
     }
     int64_t& bytes = reinterpret_cast<ModelObject*>(self)->bytes;
     const int64_t more = reinterpret_cast<ProgramObject*>(args[0])->bytes;

@@ -66,6 +66,26 @@ std::vector<uint32_t> accumulate(std::vector<uint32_t>& begin) {
   return std::vector<uint32_t>(begin.begin(), begin.end() - 1);
 }
 
+void fill_transfers(const ProgramColumns& given, Program& program) {
+  program.transfers.reserve(given.transfers + 1);
+  const uint32_t held = given.release ? 1 : 0;
+  for (size_t i = 0; i < given.transfers; ++i) {
+    const int64_t deps = given.dep_offsets[i + 1] - given.dep_offsets[i];
+    Transfer transfer;
+    transfer.size = given.size[i];
+    transfer.connection = static_cast<uint32_t>(given.connection[i]);  // NONE for -1
+    transfer.src = static_cast<uint32_t>(given.src[i]);
+    transfer.dst = static_cast<uint32_t>(given.dst[i]);
+    transfer.dependents = 0;
+    transfer.holds = static_cast<uint32_t>(deps) + held;
+    transfer.reduces = given.reduces[i] != 0;
+    program.transfers.push_back(transfer);
+    program.connections =
+        std::max(program.connections, static_cast<uint32_t>(given.connection[i] + 1));
+  }
+  program.transfers.push_back({});
+}
+
 void fill_dependents(const ProgramColumns& given, Program& program) {
   std::vector<uint32_t> begin(given.transfers + 1, 0);
   for (size_t at = 0; at < given.num_deps; ++at) ++begin[given.deps[at] + 1];
@@ -125,17 +145,10 @@ Program make_program(const ProgramColumns& given, size_t network_ranks, size_t c
   program.count = static_cast<uint32_t>(total);
   program.in_flight = static_cast<uint32_t>(given.in_flight);
   program.ranks.assign(given.ranks, given.ranks + given.num_ranks);
-  program.transfers.resize(total + 1);
-  for (size_t i = 0; i < total; ++i) {
-    const int64_t deps = given.dep_offsets[i + 1] - given.dep_offsets[i];
-    Transfer& transfer = program.transfers[i];
-    transfer.size = given.size[i];
-    transfer.connection = static_cast<uint32_t>(given.connection[i]);  // NONE for -1
-    transfer.src = static_cast<uint32_t>(given.src[i]);
-    transfer.dst = static_cast<uint32_t>(given.dst[i]);
-    transfer.holds = static_cast<uint32_t>(deps) + (given.release ? 1 : 0);
-    transfer.reduces = given.reduces[i] != 0;
+  for (const uint32_t rank : program.ranks) {
+    program.network_ranks = std::max(program.network_ranks, rank + 1);
   }
+  fill_transfers(given, program);
   fill_dependents(given, program);
   fill_places(given, program);
   if (given.release) {

@@ -24,6 +24,7 @@ struct Transfer {
 struct Program {
   uint32_t count = 0;      // of transfers
   uint32_t in_flight = 0;  // of one connection; 0 for any number
+  uint32_t connections = 0, network_ranks = 0;  // its numbers of these are below
   std::vector<uint32_t> ranks;  // the network's rank of each place in the group
   LargeVector<Transfer> transfers;  // and one more, where the last's dependents end
   LargeVector<uint32_t> dependents;

@@ -71,10 +71,10 @@ void Routes::grow() {
 
 bool Routes::is(uint32_t number, const Hop* hops, size_t count) const {
   const Route& known = routes_[number];
-  return known.hops == count &&
-         std::equal(hops, hops + count, &hops_[known.begin], [](const Hop& a, const Hop& b) {
-           return a.link == b.link && a.weight == b.weight;
-         });
+  const auto same = [](const Hop& a, const Hop& b) {
+    return a.link == b.link && a.weight == b.weight;
+  };
+  return known.hops == count && std::equal(hops, hops + count, at(number), same);
 }
 
 }  // namespace simnet

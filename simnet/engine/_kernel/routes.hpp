@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "heap.hpp"
+#include "large.hpp"
 
 namespace simnet {
 
@@ -29,9 +30,15 @@ class Routes {
   // The number of a route: the same for the same links and weights in the same order.
   uint32_t number(const Hops& given);
 
+  // Make room for as many routes more, over as many links in all.
+  void expect(size_t count, size_t hops) {
+    make_room(routes_, count);
+    make_room(hops_, hops);
+  }
+
   size_t count() const { return routes_.size(); }
   uint32_t hops(uint32_t route) const { return routes_[route].hops; }
-  const Hop* at(uint32_t route) const { return &hops_[routes_[route].begin]; }
+  const Hop* at(uint32_t route) const { return hops_.data() + routes_[route].begin; }
   uint32_t most_hops() const { return most_hops_; }
 
   // Which class of flows is on it, NONE where none is.
