@@ -50,7 +50,6 @@ class Fair {
   template <class F>
   void carried(double time, int64_t* links, size_t num_links, F under_way) const;
 
-  size_t num_links() const { return links_.size(); }
 
   // What was done so far, for tests and profiles: levels mended, links looked at, fillings.
   uint64_t repairs = 0, looks = 0, fillings = 0;

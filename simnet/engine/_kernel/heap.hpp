@@ -103,8 +103,6 @@ class TimeHeap {
 class KeyHeap {
  public:
   void grow(size_t count) { place_.resize(count, NONE); }
-  bool empty() const { return nodes_.empty(); }
-  size_t size() const { return nodes_.size(); }
   double least() const { return nodes_.empty() ? INF : nodes_.front().key; }
   uint32_t top() const { return nodes_.front().id; }
 
@@ -121,24 +119,6 @@ class KeyHeap {
       up(at, {key, id});
     } else if (key > before) {
       down(at, {key, id});
-    }
-  }
-
-  // Change a key and leave the heap out of order until `rebuild`.
-  void set_later(uint32_t id, double key) {
-    const uint32_t at = place_[id];
-    if (at == NONE) {
-      place_[id] = static_cast<uint32_t>(nodes_.size());
-      nodes_.push_back({key, id});
-    } else {
-      nodes_[at].key = key;
-    }
-  }
-
-  void rebuild() {
-    if (nodes_.size() < 2) return;
-    for (size_t at = (nodes_.size() - 2) / 4 + 1; at-- > 0;) {
-      down(static_cast<uint32_t>(at), nodes_[at]);
     }
   }
 
