@@ -71,7 +71,8 @@ def check_network_model(make: ModelFactory) -> None:
     make : callable
         ``make(net, transport, seed)`` returns a fresh model.
     """
-    for check in (_rest, _latency_then_bytes, _sharing, _starts, _shared_card, _zero, _asking):
+    checks = (_rest, _latency_then_bytes, _sharing, _starts, _shared_card, _zero, _asking)
+    for check in (*checks, _all_at_once):
         check(make)
 
 
@@ -140,6 +141,23 @@ def _shared_card(make: ModelFactory) -> None:
 
 def _zero(make: ModelFactory) -> None:
     _expect(make, _cable(overhead=0.5), flows(0, 1, 0), [1.5])
+
+
+def _all_at_once(make: ModelFactory) -> None:
+    work = flows([0, 0, 1], [1, 2, 2], [70, 110, 130])
+    ends = []
+    for together in (False, True):
+        model = make(_cable(egress=37.0), Ideal(), 0)
+        job = model.post(compile_flows(work, 3), 0.0)
+        times = np.array([0.25, 0.0, 1.5])
+        if together:
+            model.arrive_all(job, times)
+        else:
+            for rank, time in zip(job.program.ranks, times.tolist(), strict=True):
+                model.arrive(job, rank, time)
+        _drain(model)
+        ends.append(list(job.end))
+    assert ends[0] == ends[1], f"arrivals one by one and all at once differ: {ends}"
 
 
 def _asking(make: ModelFactory) -> None:

@@ -1,4 +1,4 @@
-"""The clock, the contract of a network model, the reference model and the compiled one."""
+"""The clock, the contract of a network model, the reference, the kernel and its tiers."""
 
 from __future__ import annotations
 

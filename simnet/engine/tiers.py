@@ -94,6 +94,8 @@ class TieredModel:
     def arrive(self, job: Job, rank: int, time: float) -> None:
         """Let a global rank enter a job at an instant that has not passed."""
         assert isinstance(job, TieredJob)
+        if rank in job.entered:
+            raise ValueError(f"rank {rank} has arrived in this job already")
         self._enter(job, time)
         job.entered[rank] = time
         if job.source is not None:

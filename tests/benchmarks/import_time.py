@@ -21,6 +21,10 @@ CASES = {
         f"{BASE}, simnet, topologies; net = simnet.Network(topologies.ring(8, bandwidth=1e9)); "
         "simnet.simulate(net, simnet.collectives.all_reduce(10**6, algorithm='ring'))"
     ),
+    "and a first all-reduce over 64 ranks, the algorithm chosen": (
+        f"{BASE}, simnet, topologies; net = simnet.Network(topologies.star(64, bandwidth=1e9)); "
+        "simnet.simulate(net, simnet.collectives.all_reduce(10**6))"
+    ),
 }
 
 

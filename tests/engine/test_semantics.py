@@ -382,6 +382,25 @@ def test_jitter_does_not_depend_on_posting():
     assert both.tolist() == swapped[::-1].tolist()
 
 
+def test_a_rank_can_be_waited_for_before_and_after_it_has_left():
+    seen = []
+
+    def program(env, fabric):
+        operation = fabric.submit(collectives.all_reduce(600, algorithm="ring"))
+        assert list(operation.left) == list(range(6))
+        assert 6 not in operation.left
+        seen.append((yield operation.left[2]))
+        yield env.timeout(5.0)
+        seen.append((yield operation.left[2]))
+        seen.append((yield operation.left[3]))  # for whom nobody has asked until now
+        seen.append(env.now)
+        with pytest.raises(KeyError):
+            operation.left[6]
+
+    time = simnet.simulate(star(6), processes=[program]).works[0].finish
+    assert seen == [time, time, time, time + 5.0]
+
+
 def test_ranks_that_leave_at_one_instant_go_on_in_their_order():
     order = []
 

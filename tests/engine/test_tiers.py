@@ -355,6 +355,15 @@ def test_stopped_on_the_way(part):
     assert found.tier == ("symmetry" if part >= 1.0 else "events")
 
 
+def test_nobody_arrives_twice():
+    net = simnet.Network(topologies.star(8, **SPEED))
+    model = make_model(net, Ideal(), 0)
+    job = model.post(compile_flows(simnet.flows([0] * 99, [1] * 99, 1), 8), 0.0)
+    model.arrive(job, 0, 0.0)
+    with pytest.raises(ValueError, match="rank 0 has arrived"):
+        model.arrive(job, 0, 1.0)
+
+
 def test_a_rank_that_never_comes_is_no_job_alone():
     net = simnet.Network(topologies.star(4, **SPEED))
 
