@@ -13,7 +13,7 @@ from typing import Any
 from simnet.distributed.pointing import ask_where
 from simnet.distributed.portable import pack_error, unpack_error
 from simnet.distributed.watchdog import Watchdog
-from simnet.distributed.wire import Parcels, receive, send
+from simnet.distributed.wire import Line, Parcels
 from simnet.ranks.call import Call
 from simnet.ranks.errors import RankLostError
 from simnet.ranks.member import Member
@@ -52,6 +52,7 @@ class ProcessDriver:
     ) -> None:
         self._connection, self._pid, self._parcels = connection, pid, parcels
         self._watchdog, self._why_lost = watchdog, why_lost
+        self._line = Line(connection)
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
         self._calls: list[Call] = []  # those that the process has numbered
@@ -82,7 +83,7 @@ class ProcessDriver:
     def stop(self, member: Member, until: float) -> str:
         """Make the process end; one that is busy finds out when it next calls."""
         with contextlib.suppress(OSError, ValueError):
-            send(self._connection, ("stop",))
+            self._line.send(("stop",))
         return ""
 
     def where(self, member: Member) -> str:
@@ -91,8 +92,8 @@ class ProcessDriver:
             return ask_where(self._parcels.folder, member.number, self._pid)
         self._tell("where")
         with contextlib.suppress(EOFError, OSError):
-            while self._connection.poll(ANSWER_S):
-                for message in receive(self._connection):
+            while self._line.pending or self._connection.poll(ANSWER_S):
+                for message in self._line.receive():
                     if message[0] == "here":
                         return str(message[1])
                     self._inbox.append(message)
@@ -110,13 +111,13 @@ class ProcessDriver:
 
     def _tell(self, *message: Any) -> None:
         with contextlib.suppress(OSError):  # it has gone: the next message says so
-            send(self._connection, message)
+            self._line.send(message)
 
     def _next(self, member: Member) -> tuple[Any, ...]:
         if not self._inbox:
             try:
                 self._watchdog.follow(member, self._is_in, str(self._pid))
-                self._inbox = receive(self._connection)
+                self._inbox = self._line.receive()
             except (EOFError, OSError):
                 why = self._why_lost()
                 error = RankLostError(f"rank {member.number}'s process ended without a word{why}")
@@ -125,7 +126,7 @@ class ProcessDriver:
 
     def _is_in(self, seconds: float) -> bool:
         """Wait for a message; `Connection.poll` takes longer than all the rest of a turn."""
-        return bool(self._poll.poll(1000 * seconds))
+        return self._line.pending or bool(self._poll.poll(1000 * seconds))
 
     def _take_up(self, member: Member, verb: str, *rest: Any) -> Wait | None:
         """Carry out one message; returns a wait if it is one."""

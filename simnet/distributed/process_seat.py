@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from simnet.distributed.portable import unpack_error
-from simnet.distributed.wire import Parcels, receive, send
+from simnet.distributed.wire import Line, Parcels
 from simnet.ranks.call import Call
 from simnet.ranks.errors import EndedError
 from simnet.ranks.seat import Seat
@@ -66,6 +66,7 @@ class ProcessSeat(Seat):
     ) -> None:
         super().__init__(number, world_size, **about)
         self._connection, self._parcels = connection, parcels
+        self._line = Line(connection)
         self._now = 0.0
         self._count = 0
         self._open: dict[int, RemoteHandle] = {}
@@ -143,7 +144,7 @@ class ProcessSeat(Seat):
 
     def _send(self, messages: list[tuple[Any, ...]]) -> None:
         try:
-            send(self._connection, messages)
+            self._line.send(messages)
         except OSError:
             self.ended = True
             raise EndedError from None
@@ -170,7 +171,7 @@ class ProcessSeat(Seat):
 
     def _receive(self) -> Any:
         try:
-            return receive(self._connection)
+            return self._line.receive()
         except EOFError:  # the run has gone
             self.ended = True
             raise EndedError from None

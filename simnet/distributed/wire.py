@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import secrets
+import struct
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,29 +15,76 @@ from typing import Any
 import torch
 from torch import Tensor
 
+LENGTH = struct.Struct("!Q")
+AT_ONCE = 1 << 16
 LARGE = 1 << 16  # bytes from which a tensor goes through a file in memory instead of the socket
+
+_NAMES = {
+    each: str(each).removeprefix("torch.")
+    for each in vars(torch).values()
+    if isinstance(each, torch.dtype)
+}
 
 Encoded = tuple[str, tuple[int, ...], bytes | str]
 """A tensor: its type, its shape, and its bytes or the name of a file that holds them."""
 
 
-def send(connection: Connection, message: Any) -> None:
-    """Send one message."""
-    connection.send_bytes(pickle.dumps(message, protocol=5))
+class Line:
+    """Messages over a connection, each one read and one write where it is small.
 
+    `Connection` itself reads the length first; it may be used before, and not beside.
 
-def receive(connection: Connection) -> Any:
-    """Wait for one message.
-
-    Raises
-    ------
-    EOFError
-        If the other end has gone.
+    Parameters
+    ----------
+    connection : Connection
+        To the other end.
     """
-    try:
-        return pickle.loads(connection.recv_bytes())
-    except OSError as error:
-        raise EOFError(str(error)) from None
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._come = bytearray()
+
+    @property
+    def pending(self) -> bool:
+        """Whether something has been read that nobody has received."""
+        return bool(self._come)
+
+    def send(self, message: Any) -> None:
+        """Send one message; OSError if the other end has gone."""
+        body = pickle.dumps(message, protocol=5)
+        data = LENGTH.pack(len(body)) + body
+        sent = os.write(self._connection.fileno(), data)
+        if sent < len(data):
+            rest = memoryview(data)[sent:]
+            while rest:
+                rest = rest[os.write(self._connection.fileno(), rest) :]
+
+    def receive(self) -> Any:
+        """Wait for one message.
+
+        Raises
+        ------
+        EOFError
+            If the other end has gone.
+        """
+        while True:
+            whole = LENGTH.size
+            if len(self._come) >= whole:
+                whole += LENGTH.unpack_from(self._come)[0]
+                if len(self._come) >= whole:
+                    body = bytes(memoryview(self._come)[LENGTH.size : whole])
+                    del self._come[:whole]
+                    return pickle.loads(body)
+            self._come += self._read(max(whole - len(self._come), AT_ONCE))
+
+    def _read(self, most: int) -> bytes:
+        try:
+            piece = os.read(self._connection.fileno(), most)
+        except OSError as error:
+            raise EOFError(str(error)) from None
+        if not piece:
+            raise EOFError("the other end has gone")
+        return piece
 
 
 class Parcels:
@@ -70,16 +119,17 @@ class Parcels:
         return [self._unpack(*each) for each in encoded]
 
     def _pack(self, tensor: Tensor) -> Encoded:
-        flat = tensor.detach().to("cpu").resolve_conj().resolve_neg().contiguous().view(-1)
-        raw = flat.view(torch.uint8)
-        about = str(flat.dtype).removeprefix("torch."), tuple(tensor.shape)
-        if len(raw) < LARGE:
-            return (*about, _bytes(raw))
+        plain = tensor.detach().to("cpu").resolve_conj().resolve_neg().contiguous()
+        about = _NAMES[plain.dtype], tuple(tensor.shape)
+        size = plain.numel() * plain.element_size()
+        if size < LARGE:
+            return (*about, ctypes.string_at(plain.data_ptr(), size) if size else b"")
+        raw = plain.view(-1).view(torch.uint8)
         name = secrets.token_hex(8)
         path = os.path.join(self.folder, name)
-        if not _reserved(path, len(raw)):
+        if not _reserved(path, size):
             return (*about, _bytes(raw))
-        shared = torch.from_file(path, shared=True, size=len(raw), dtype=torch.uint8)
+        shared = torch.from_file(path, shared=True, size=size, dtype=torch.uint8)
         shared.copy_(raw)
         return (*about, name)
 
