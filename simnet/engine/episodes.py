@@ -24,7 +24,6 @@ from simnet.engine.fabric import Departure
 from simnet.engine.job import ArrayJob, Job
 from simnet.engine.kernel import KernelModel
 from simnet.engine.program import FloatArray, IntArray, Program
-from simnet.engine.tiers import TieredModel
 
 INFINITY = float("inf")
 MOST_NODES = 50_000
@@ -67,13 +66,13 @@ class EpisodesModel:
 
     Parameters
     ----------
-    kernel : KernelModel or TieredModel
+    kernel : KernelModel
         What carries out what has not been seen; nothing may be drawn in it.
     """
 
     name = KernelModel.name
 
-    def __init__(self, kernel: KernelModel | TieredModel) -> None:
+    def __init__(self, kernel: KernelModel) -> None:
         self._kernel = kernel
         self._root = Node()
         self._nodes = 1

@@ -94,8 +94,10 @@ def _make_kernel(
     events = KernelModel(net, transport, seed)
     if events.draws or tiers == ("events",):
         return events
-    tiered = TieredModel(net, events, [TIERS[name]() for name in tiers])
-    return EpisodesModel(tiered) if repeats else tiered
+    if repeats:
+        # Ranks that poll look again after the next event, and see those of the kernel.
+        return EpisodesModel(events)
+    return TieredModel(net, events, [TIERS[name]() for name in tiers])
 
 
 @functools.cache

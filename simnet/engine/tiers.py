@@ -115,10 +115,6 @@ class TieredModel:
         self._catch_up(math.nextafter(time, INFINITY))
         return self._carried + self._kernel.carried(time)
 
-    def bytes_of(self, program: Program) -> IntArray:
-        """Bytes that each link carries for a program."""
-        return self._kernel.bytes_of(program)
-
     def next_time(self) -> float:
         """The next instant at which anything happens here, seconds; infinity for none."""
         if self._late:

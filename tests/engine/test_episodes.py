@@ -23,13 +23,8 @@ def remembering(net, transport, seed):
     return EpisodesModel(KernelModel(net, transport, seed))
 
 
-def remembering_tiers(net, transport, seed):
-    return make_model(net, transport, seed, repeats=True)
-
-
-@pytest.mark.parametrize("make", [remembering, remembering_tiers])
-def test_conformance(make):
-    check_network_model(make)
+def test_conformance():
+    check_network_model(remembering)
 
 
 def calm(net):
@@ -93,9 +88,8 @@ def play(net, programs, model, *, ahead=False):
     return sorted(log), times, model.carried(clock.now).tolist()
 
 
-@pytest.mark.parametrize("make", [remembering, remembering_tiers])
 @pytest.mark.parametrize("first", range(0, 100, 20))
-def test_equals_the_reference(first, make):
+def test_equals_the_reference(first):
     played = 0
     for seed in range(first, first + 20):
         rng = random.Random(seed)
@@ -106,7 +100,7 @@ def test_equals_the_reference(first, make):
         programs = draw_programs(rng, net.num_ranks)
         twin = play(net, programs, make_model(net, Ideal(), 0, engine="reference"))
         for ahead in (False, True):
-            model = make(net, Ideal(), 0)
+            model = remembering(net, Ideal(), 0)
             ours = play(net, programs, model, ahead=ahead)
             played += sum(model._played.values())
             assert [entry[:3] for entry in ours[0]] == [entry[:3] for entry in twin[0]], seed
