@@ -147,8 +147,8 @@ class TieredModel:
     def _enter(self, job: TieredJob, time: float) -> None:
         """Let a job be under way when the first of its ranks comes."""
         if job in self._waiting:
-            self._waiting.remove(job)
             self._begin(job, time)
+            self._waiting.remove(job)
 
     def _begin(self, job: TieredJob, time: float) -> None:
         """Let a job have the network to itself if it can, else hand down what has."""
@@ -158,7 +158,7 @@ class TieredModel:
             self._hand_down()
             self._give(job, time)
         else:
-            self._alone, job.source = job, None
+            self._alone = job
 
     def _work_out(self, job: TieredJob) -> None:
         """Ask one tier after the other; the kernel where none can tell."""
@@ -202,9 +202,10 @@ class TieredModel:
         """Post a job to the kernel when it begins, after all that were posted before it."""
         earlier = [each for each in self._waiting if each.number < job.number]
         for each in [*earlier, job]:
-            if each.source is None:
+            if each.place is None:
                 at = time if each.program.releases is None else each.posted
-                each.source = self._kernel.post(each.program, at, order=each.order)
+                each.place = self._kernel.post(each.program, at, order=each.order)
+        job.source = job.place
         assert job.source is not None
         self._live[job.source.number] = job
 
@@ -224,9 +225,10 @@ class TieredModel:
             if new:
                 job.left.update(dict.fromkeys(new, time))
                 found.append(Departure(job, new, time))
-            if source.done:
-                del self._live[source.number]
             self._now = max(self._now, time)
+        for source, _, _ in departures:  # of which one job may have several
+            if source.done:
+                self._live.pop(source.number, None)
         return found
 
 
@@ -268,6 +270,7 @@ class TieredJob(ArrayJob):
         super().__init__(program, number, order)
         self.posted = posted
         self.entered: dict[int, float] = {}
+        self.place: Job | None = None  # in the kernel's order of posting, once it has one
         self.source: Job | None = None
         self.timeline: Timeline | None = None
         self._model = model

@@ -375,3 +375,30 @@ def test_a_rank_that_never_comes_is_no_job_alone():
 
     with pytest.raises(simnet.StuckError, match=r"ranks \[0, 1, 2\] wait, ranks \[3\] have not"):
         simnet.simulate(net, processes=[some])
+
+
+@pytest.mark.parametrize("engine", ["kernel", "events", "reference"])
+@pytest.mark.parametrize("between", [False, True], ids=["nothing between", "others between"])
+def test_equal_jobs_take_turns_in_the_order_of_posting_whoever_enters_first(engine, between):
+    """Two all_to_alls of one rank's share each queue on every connection: 5 ms, then 5 ms."""
+    net = simnet.Network(topologies.star(4, bandwidth="1MB/s", latency="1ms"))
+    clock = Clock()
+    fabric = Fabric(clock, net, make_model(net, Ideal(), 0, engine=engine))
+    work = collectives.all_to_all("4kB", algorithm="direct")
+    posted = [fabric.post(work) for _ in range(4 if between else 2)]
+
+    def enter(operations):
+        for operation in operations:
+            for rank in range(4):
+                operation.arrive(rank)
+
+    if between:  # makes the kernel take all that were posted before these
+        enter(posted[2:])
+        clock.run(until=1)
+        enter(posted[:2])
+    else:
+        enter(posted[::-1])
+    clock.run()
+    begun = 1.0 if between else 0.0
+    ends = [operation.done.value - begun for operation in posted[:2]]
+    assert ends == pytest.approx([0.005, 0.010], rel=1e-9)
