@@ -3,7 +3,7 @@
 Of ranks that are threads one runs at a time. Where the system wakes the next on an idle processor
 instead of the present one, each hand-over costs a signal between the two and cold caches: measured
 on two cores, 26 µs in place of 8, and as much again in what the ranks do. So the loop stays on one
-processor, and whoever waits for a turn may only wake there; while it runs it may be anywhere.
+processor, and whoever waits for a turn wakes there; while it runs it may be anywhere.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 
+Processors = frozenset[int]
 MOVE_EVERY_S = 0.1
 """How often the loop lets the system choose another processor, in case this one is taken."""
 
@@ -21,14 +22,18 @@ class Home:
     """The processor on which the threads of one run wake.
 
     Does nothing where the system has no such call, or the process has one processor only.
+
+    Attributes
+    ----------
+    everywhere : frozenset of int
+        Where the thread that made this may run.
     """
 
     def __init__(self) -> None:
-        present = _present_processor()
-        self._everywhere = _allowed()
-        self._is_of_use = present is not None and len(self._everywhere) > 1
-        self._present = present or int
-        self._here = self._everywhere
+        self._present = _present_processor()
+        self.everywhere = _allowed()
+        self._is_of_use = len(self.everywhere) > 1
+        self._here = self.everywhere
         self._until = 0.0
 
     def choose(self) -> None:
@@ -38,44 +43,59 @@ class Home:
         now = time.monotonic()
         if now < self._until:
             return
-        if self._here is self._everywhere:
+        if self._here is self.everywhere:
             self._here, self._until = frozenset((self._present(),)), now + MOVE_EVERY_S
         else:
-            self._here = self._everywhere
+            self._here = self.everywhere
         _allow(self._here)
 
-    def come(self) -> None:
+    def come(self) -> Processors:
         """Called by a rank before it waits for its turn: wake at home, if it is there now.
 
-        To be moved there at once would take longer than to wake elsewhere.
+        Returns where it will wake. To be moved home at once would take long.
         """
         if self._is_of_use and self._present() in self._here:
             _allow(self._here)
+            return self._here
+        return self.everywhere
+
+    def call(self, thread: int, wakes: Processors) -> None:
+        """Called by the loop before it wakes a rank, which sleeps: let it wake at home.
+
+        Parameters
+        ----------
+        thread : int
+            The system's number of its thread.
+        wakes : frozenset of int
+            What `come` returned.
+        """
+        if wakes is not self._here:
+            _allow(self._here, thread)
 
     def leave(self) -> None:
         """Called by a rank when it goes on: run anywhere."""
         if self._is_of_use:
-            _allow(self._everywhere)
+            _allow(self.everywhere)
 
 
-def _present_processor() -> Callable[[], int] | None:
-    """What tells the processor of the calling thread; None where nothing does."""
+def _present_processor() -> Callable[[], int]:
+    """What tells the processor of the calling thread; -1 where nothing does."""
     if not hasattr(os, "sched_setaffinity"):
-        return None
+        return lambda: -1
     # With Python's lock held: the call takes less time than giving that up.
-    return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
+    return getattr(ctypes.PyDLL(None), "sched_getcpu", lambda: -1)
 
 
-def _allowed() -> frozenset[int]:
-    """The processors on which the calling thread may run."""
-    if not hasattr(os, "sched_getaffinity"):
+def _allowed() -> Processors:
+    """The processors on which the calling thread may run; none where nothing tells."""
+    if not hasattr(os, "sched_getaffinity") or _present_processor()() < 0:
         return frozenset()
     return frozenset(os.sched_getaffinity(0))
 
 
-def _allow(processors: frozenset[int]) -> None:
-    """Let the calling thread run on some processors only; who is forbidden to say so, does not."""
+def _allow(processors: Processors, thread: int = 0) -> None:
+    """Let a thread (or this one) run on some processors only, if the system lets us say so."""
     try:
-        os.sched_setaffinity(0, processors)
+        os.sched_setaffinity(thread, processors)
     except OSError:
         return

@@ -90,6 +90,7 @@ class ThreadDriver:
         self._number, self._body, self._make_seat = number, body, make_seat
         self._on_turn, self._watchdog, self._home = on_turn, watchdog, home
         self._next: Wait | None = None
+        self._wakes = home.everywhere
         self._ending = False
         self._refusals = 0
         self._parked = True
@@ -106,7 +107,7 @@ class ThreadDriver:
         """Let the others go on until the wait is over."""
         self.check()
         self._next = wait
-        self._home.come()
+        self._wakes = self._home.come()
         self._hand_back()
         self._go.acquire()
         self._home.leave()
@@ -170,10 +171,11 @@ class ThreadDriver:
     def settle(self, member: Member) -> Wait | None:
         """Let the thread run until it waits or ends."""
         self._on_turn(self._number)
-        self._home.choose()
-        self._go.release()
         thread = self._thread
         assert thread is not None
+        self._home.choose()
+        self._home.call(thread.native_id or 0, self._wakes)
+        self._go.release()
         task = f"{os.getpid()}/task/{thread.native_id}"
         self._watchdog.follow(member, lambda seconds: self._back.acquire(timeout=seconds), task)
         return self._next

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 from simnet.engine import Operation
-from simnet.ranks.call import Call
+from simnet.ranks.call import KEPT_CALLS, Call
 
 BUCKETED = "all_reduce"
 FLUSH = "flush"
@@ -16,6 +18,18 @@ FLUSH = "flush"
 def goes_into_bucket(call: Call, limit: int) -> bool:
     """Whether a call of less than `limit` bytes is one that buckets gather."""
     return call.kind == BUCKETED and not call.free and call.size < limit
+
+
+@lru_cache(KEPT_CALLS)
+def bucketed(call: Call, limit: int) -> Call:
+    """The call as one whose bytes go with others' in buckets of `limit` bytes."""
+    return replace(call, free=True, bucket=limit)
+
+
+@lru_cache(KEPT_CALLS)
+def flushing(last: Call, limit: int) -> Call:
+    """The call that sends what a group's bucket holds, of which `last` came last."""
+    return replace(last, kind=FLUSH, size=0, bucket=limit)
 
 
 class Buckets:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from simnet.collectives import Collective
 
@@ -12,6 +13,7 @@ AGREED = ("kind", "count", "dtype", "op", "root", "splits", "uneven", "free")
 _agreed = operator.attrgetter(*AGREED)
 PAIRED = ("send", "recv")
 ANY_SOURCE = -1
+KEPT_CALLS = 256  # of those that are made of others
 ANEW = "#"  # in a group's name, before which default group of the run it belongs to
 
 
@@ -154,3 +156,9 @@ class Call:
                 algorithm=algorithm,
             ),
         )
+
+
+@lru_cache(KEPT_CALLS)
+def freed(call: Call) -> Call:
+    """The call as one that costs no time; the same object for a call that is made again."""
+    return replace(call, free=True)

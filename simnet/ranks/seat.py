@@ -8,11 +8,10 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any, Protocol
 
-from simnet.ranks.bucketing import FLUSH, goes_into_bucket
-from simnet.ranks.call import Call
+from simnet.ranks.bucketing import bucketed, flushing, goes_into_bucket
+from simnet.ranks.call import Call, freed
 from simnet.ranks.waits import Lookup, Poll, Sleep, Why
 
 POLL_INTERVAL_S = 1e-6
@@ -142,7 +141,7 @@ class Seat(ABC):
         """
         self.bytes[self._phase] += call.size
         if self._is_free:
-            call = replace(call, free=True)
+            call = freed(call)
         with self.away():
             if self.bucket is not None:
                 return self._issue_bucketed(self.bucket, call, tensors, finish)
@@ -162,7 +161,7 @@ class Seat(ABC):
         """Let a call's bytes go with others if they may, else after what is in buckets."""
         if goes_into_bucket(call, limit):
             self._gathered[call.group, call.ranks] = call
-            call = replace(call, free=True, bucket=limit)
+            call = bucketed(call, limit)
         else:
             self.flush()
         return self._issue_now(call, tensors, finish)
@@ -171,8 +170,7 @@ class Seat(ABC):
         """Send what is in buckets, and wait for all that is sent."""
         gathered, self._gathered = self._gathered, {}
         for last in gathered.values():
-            flush = replace(last, kind=FLUSH, size=0, bucket=self.bucket or 0)
-            handle = self._issue(flush, ())
+            handle = self._issue(flushing(last, self.bucket or 0), ())
             while not handle.over:
                 self._rest(Sleep(tickets=(handle,)))
 
