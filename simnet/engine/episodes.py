@@ -8,7 +8,8 @@ takes a way through the tree costs nothing but its departures; where it leaves t
 kernel carries it out from its beginning, and the tree grows.
 
 Times counted from the beginning are the same to ten digits, not to the bit, so a time played
-back differs from one carried out by less than 1e-10 of the episode's length.
+back differs from one carried out by less than 1e-10 of the episode's length. What comes in at one
+instant is taken in an order of its own, so that times do not depend on who called first.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 from simnet.arrays import frozen
 from simnet.engine.fabric import Departure
-from simnet.engine.job import ArrayJob, Job
+from simnet.engine.job import Job, LosslessJob
 from simnet.engine.kernel import KernelModel
 from simnet.engine.program import FloatArray, IntArray, Program
 
@@ -88,41 +89,29 @@ class EpisodesModel:
         self._unfinished = 0
         self._owners: dict[int, EpisodeJob] = {}
         self._late: list[Departure] = []
+        self._posted: list[tuple[EpisodeJob, float]] = []
+        self._came: list[tuple[EpisodeJob, int, float]] = []
+        self._comes = INFINITY  # the earliest of them
         self._now = 0.0
 
     # What the outside calls
 
     def post(self, program: Program, time: float, *, order: tuple[object, ...] = ()) -> Job:
         """Take up a piece of work; nothing of it moves before its ranks arrive."""
-        if self._begin is None:
-            self._start_episode(time)
         job = EpisodeJob(self, program, self._count, order)
         self._count += 1
-        self._unfinished += bool(program.ranks)
-        entry = ("post", job, time)
-        if len(self._jobs) >= MOST_JOBS:
-            self._lose()
-        if self._lost:
-            self._apply(entry)
-            return job
-        # Jobs are told apart by their order, not by what it is.
-        turn = tuple((order > other.order) - (order < other.order) for other in self._jobs)
-        self._jobs.append(job)
-        self._note((program, turn, self._since(time)), entry)
+        self._posted.append((job, time))
+        self._comes = min(self._comes, time)
         return job
 
     def arrive(self, job: Job, rank: int, time: float) -> None:
         """Let a global rank enter a job at an instant that has not passed."""
         assert isinstance(job, EpisodeJob)
-        if self._begin is None:
+        if job.done:
             raise ValueError(f"rank {rank} arrives in a job that is over")
         job.entered.add(rank)
-        entry = ("arrive", job, rank, time)
-        if self._lost:
-            self._apply(entry)
-            return
-        number = job.number - self._jobs[0].number
-        self._note((number, job.program.places[rank], self._since(time)), entry)
+        self._came.append((job, rank, time))
+        self._comes = min(self._comes, time)
 
     def arrive_all(self, job: Job, times: FloatArray) -> None:
         """Let all ranks of a job enter, each at its own instant."""
@@ -131,6 +120,7 @@ class EpisodesModel:
 
     def carried(self, time: float) -> IntArray:
         """Bytes that each link has carried by `time`."""
+        self._take_in()
         if self._begin is not None:
             if not self._live:
                 self._carry_out()
@@ -142,6 +132,8 @@ class EpisodesModel:
 
     def next_time(self) -> float:
         """The next instant at which anything happens here, seconds; infinity for none."""
+        if self._comes < INFINITY:
+            return self._comes
         if self._begin is None:
             return INFINITY
         if self._late:
@@ -159,6 +151,7 @@ class EpisodesModel:
 
     def run(self, time: float, horizon: float) -> Sequence[Departure]:
         """Carry out `time`, then all before `horizon` until a rank leaves."""
+        self._take_in()
         self._now = max(self._now, time)
         if self._begin is None:
             return []
@@ -174,6 +167,39 @@ class EpisodesModel:
         if self._is_over():
             self._end_episode()
         return [Departure(job, ranks, time) for job, ranks, _ in late]
+
+    # What comes in
+
+    def _take_in(self) -> None:
+        """Take up what has been posted and who has come since the last instant."""
+        posted, self._posted = self._posted, []
+        came, self._came = self._came, []
+        self._comes = INFINITY
+        for job, time in sorted(posted, key=lambda each: each[0].order):
+            self._take_up(job, time)
+        places = ((time, job.index, job.program.places[rank], job) for job, rank, time in came)
+        for time, index, place, job in sorted(places, key=lambda each: each[:3]):
+            entry = ("arrive", job, job.program.ranks[place], time)
+            if self._lost:
+                self._apply(entry)
+            else:
+                self._note((index, place, self._since(time)), entry)
+
+    def _take_up(self, job: EpisodeJob, time: float) -> None:
+        if self._begin is None:
+            self._start_episode(time)
+        self._unfinished += bool(job.program.ranks)
+        job.index = len(self._jobs)
+        entry = ("post", job, time)
+        if job.index >= MOST_JOBS:
+            self._lose()
+        if self._lost:
+            self._apply(entry)
+            return
+        # Jobs are told apart by their order, not by what it is.
+        turn = tuple((job.order > other.order) - (job.order < other.order) for other in self._jobs)
+        self._jobs.append(job)
+        self._note((job.program, turn, self._since(time)), entry)
 
     # Episodes
 
@@ -297,8 +323,7 @@ class EpisodesModel:
             # Played back, some left a rounding earlier: no output of this node.
             for rank in [rank for rank in departure.ranks if rank not in job.left]:
                 if not self._lost:
-                    number = job.number - self._jobs[0].number
-                    left.append((number, job.program.places[rank]))
+                    left.append((job.index, job.program.places[rank]))
                 self._leave(job, rank, when)
                 found.append(Departure(job, (rank,), when))
         self._now = max(self._now, when)
@@ -331,7 +356,7 @@ class EpisodesModel:
         self._unfinished -= job.done
 
 
-class EpisodeJob(ArrayJob):
+class EpisodeJob(LosslessJob):
     """A job of an episode; its times are those of `source`, moved by `shift` seconds."""
 
     def __init__(
@@ -339,6 +364,7 @@ class EpisodeJob(ArrayJob):
     ) -> None:
         super().__init__(program, number, order)
         self._model = model
+        self.index = 0  # in its episode
         self.source: Job | None = None
         self.shift = 0.0
         self.entered: set[int] = set()
@@ -351,6 +377,7 @@ class EpisodeJob(ArrayJob):
     def carried_out(self) -> Job:
         """The kernel's own job behind this one."""
         if self.source is None:
+            self._model._take_in()
             self._model._carry_out()
         assert self.source is not None
         return self.source
@@ -364,16 +391,6 @@ class EpisodeJob(ArrayJob):
     def ends(self) -> FloatArray:
         """When each transfer ended, seconds; NaN until then."""
         return frozen(self.carried_out().ends + self.shift)
-
-    @property
-    def retransmitted(self) -> list[int]:
-        """Nothing is lost where episodes are remembered."""
-        return [0] * len(self.program)
-
-    @property
-    def retransmitted_bytes(self) -> int:
-        """Nothing is lost where episodes are remembered."""
-        return 0
 
     @property
     def arrived(self) -> set[int]:

@@ -105,6 +105,20 @@ class ArrayJob(Job):
         return times
 
 
+class LosslessJob(ArrayJob):
+    """A job of which nothing is lost, so that nothing is sent again."""
+
+    @property
+    def retransmitted(self) -> list[int]:
+        """Bytes of each transfer that were sent again: none."""
+        return [0] * len(self.program)
+
+    @property
+    def retransmitted_bytes(self) -> int:
+        """Sum of `retransmitted`."""
+        return 0
+
+
 class KeptJob(Job):
     """What is known of a job that another process has carried out."""
 

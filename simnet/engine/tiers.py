@@ -17,7 +17,7 @@ import numpy as np
 
 from simnet.arrays import frozen
 from simnet.engine.fabric import Departure
-from simnet.engine.job import ArrayJob, Job
+from simnet.engine.job import Job, LosslessJob
 from simnet.engine.kernel import KernelModel
 from simnet.engine.program import FloatArray, IntArray, Program
 from simnet.engine.timeline import Tier, Timeline
@@ -256,7 +256,7 @@ class _Story:
         return ranks if len(places) == len(ranks) else [ranks[place] for place in places]
 
 
-class TieredJob(ArrayJob):
+class TieredJob(LosslessJob):
     """A job worked out by a tier, or carried out by the kernel as its `source`."""
 
     def __init__(
@@ -299,16 +299,6 @@ class TieredJob(ArrayJob):
     def ends(self) -> FloatArray:
         """When each transfer ended, seconds; NaN until then."""
         return frozen(self._times()[1])
-
-    @property
-    def retransmitted(self) -> list[int]:
-        """Nothing is lost where tiers are asked."""
-        return [0] * len(self.program)
-
-    @property
-    def retransmitted_bytes(self) -> int:
-        """Nothing is lost where tiers are asked."""
-        return 0
 
     @property
     def arrived(self) -> set[int]:

@@ -159,3 +159,25 @@ def test_looked_at_in_the_middle():
     assert [look[0] for look in seen[0]] == [look[0] for look in seen[1]]
     for theirs, ours in zip(*seen, strict=True):
         np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-9)
+
+
+def test_times_do_not_depend_on_who_calls_first_at_one_instant():
+    net = simnet.Network(topologies.star(4, bandwidth="10Gbit/s", latency="10us"))
+
+    def ends(order):
+        clock = Clock()
+        fabric = Fabric(clock, net, make_model(net, Ideal(), 0, repeats=True))
+        found = []
+        for number in range(60):
+            sizes = (576, 73728, 128)[: 1 + number % 3]
+            posted = [fabric.post(collectives.all_reduce(size, algorithm="ring")) for size in sizes]
+            for rank in order(number):
+                for operation in posted:
+                    operation.arrive(rank)
+            clock.run(until=clock.all_of([operation.done for operation in posted]))
+            found.append(clock.now)
+            clock.run(until=clock.now + (1 + number) / 7e5)
+        return found
+
+    expected = ends(lambda _: range(4))
+    assert ends(lambda number: random.Random(number).sample(range(4), 4)) == expected
