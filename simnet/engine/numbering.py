@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from simnet.arrays import distinct
 from simnet.engine.program import IntArray
-
-TABLE_SHARE, TABLE_FLOOR = 4, 1 << 16
-"""Entries of a table of connections, for each transfer and besides, that are worth no sorting."""
 
 Key = tuple[int, int, int]
 
@@ -75,16 +73,10 @@ class Numbering:
         """Ascending codes, which of them each entry is, and an entry of each."""
         many = self._num_ranks
         codes = (self._indices(channel) * many + src) * many + dst
-        size = len(self._channels) * many * many
-        if size > TABLE_SHARE * len(codes) + TABLE_FLOOR:
-            distinct, first, which = np.unique(codes, return_index=True, return_inverse=True)
-            return distinct, which, first
-        table = np.full(size, -1)
-        table[codes] = np.arange(len(codes))
-        distinct = np.flatnonzero(table >= 0)
-        first = table[distinct]
-        table[distinct] = np.arange(len(distinct))
-        return distinct, table[codes], first
+        values, which = distinct(codes, len(self._channels) * many * many)
+        entry = np.empty(len(values), dtype=np.int64)
+        entry[which] = np.arange(len(which))
+        return values, which, entry
 
     def _indices(self, channel: IntArray) -> IntArray:
         """Channels in the order in which they were met: their own numbers may be huge."""
