@@ -8,12 +8,11 @@ writes one document. --smoke runs small cases and only checks that they equal si
 
 import argparse
 import json
-import random
 import resource
 import sys
-import time
 
 import numpy as np
+from kernel import best, star
 
 import simnet
 import topologies
@@ -24,32 +23,14 @@ from simnet.engine.program import compile_schedule
 BYTES_A_TRANSFER = 56  # a transfer's own columns, its start and its end
 
 
-def uneven_star(hosts):
-    graph = topologies.star(hosts)
-    rng = random.Random(1)
-    for _, _, edge in graph.edges(data=True):
-        edge["bandwidth"], edge["latency"] = rng.uniform(1e9, 2e9), rng.uniform(1e-5, 2e-5)
-    return simnet.Network(graph)
-
-
 def ring(hosts):
     return simnet.Network(topologies.ring(hosts, bandwidth="10Gbit/s", latency="10us"))
-
-
-def timed(call, runs):
-    """CPU and wall seconds of the best of some calls, and what the last returned."""
-    found = []
-    for _ in range(runs):
-        cpu, wall = time.process_time(), time.perf_counter()
-        value = call()
-        found.append((time.process_time() - cpu, time.perf_counter() - wall))
-    return min(cpu for cpu, _ in found), min(wall for _, wall in found), value
 
 
 def copy_seconds(count):
     """CPU seconds of copying so many bytes once, the best of three times."""
     source, target = np.zeros(count // 8), np.ones(count // 8)
-    return max(timed(lambda: np.copyto(target, source), 3)[0], 1e-9)
+    return max(best(lambda: np.copyto(target, source), 3)[0], 1e-9)
 
 
 def row(what, count, unit, cpu, wall, copied):
@@ -68,10 +49,10 @@ def row(what, count, unit, cpu, wall, copied):
 
 def one_pass(hosts, smoke):
     """The pass alone, streaming the schedule; routes included."""
-    net, work = uneven_star(hosts), collectives.all_reduce(10**9, algorithm="ring")
+    net, work = star(hosts, uneven=True), collectives.all_reduce(10**9, algorithm="ring")
     program = compile_schedule(collectives.plan(work, net).schedule, tuple(range(hosts)))
     call = lambda: max_plus(net, program, 0.0, np.zeros(hosts))  # noqa: E731
-    cpu, wall, timeline = timed(call, 1 if smoke or hosts > 2000 else 5)
+    cpu, wall, timeline = best(call, 1 if smoke or hosts > 2000 else 5)
     what = f"one pass: ring all-reduce, star of {hosts}, no two links alike"
     if smoke:
         twin = simnet.simulate(net, work, engine="reference")
@@ -85,7 +66,7 @@ def many(hosts, count, threads, smoke, algorithm="ring"):
     net, work = ring(hosts), collectives.all_reduce("100MB", algorithm=algorithm)
     table = simnet.scenarios.draw(net, count, spread=0.5)
     call = lambda: simnet.simulate_many(net, work, table, threads=threads)  # noqa: E731
-    cpu, wall, result = timed(call, 1 if smoke or algorithm != "ring" else 20)
+    cpu, wall, result = best(call, 1 if smoke or algorithm != "ring" else 20)
     cores = f"{threads} threads" if threads else "all cores"
     what = f"{count} scenarios of an all-reduce by {algorithm} over {hosts} ranks, {cores}"
     if smoke:

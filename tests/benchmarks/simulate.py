@@ -6,34 +6,14 @@ document. --smoke runs small cases and only checks that the tiers equal the even
 
 import argparse
 import json
-import random
 import sys
-import time
 
 import numpy as np
+from kernel import best, star
 
 import simnet
 import topologies
 from simnet import collectives
-
-
-def star(hosts, uneven=False):
-    graph = topologies.star(hosts, bandwidth="10Gbit/s", latency="10us")
-    rng = random.Random(1)
-    for _, _, edge in graph.edges(data=True):
-        if uneven:
-            edge["bandwidth"], edge["latency"] = rng.uniform(1e9, 2e9), rng.uniform(1e-5, 2e-5)
-    return simnet.Network(graph)
-
-
-def cpu_seconds(work, runs):
-    """The least CPU time of some runs, and what the last one returned."""
-    least = float("inf")
-    for _ in range(runs):
-        begin = time.process_time()
-        found = work()
-        least = min(least, time.process_time() - begin)
-    return least, found
 
 
 def simulated(what, net, work, runs):
@@ -41,7 +21,7 @@ def simulated(what, net, work, runs):
         ours, events = (simnet.simulate(net, work, engine=each) for each in ("kernel", "events"))
         np.testing.assert_allclose(ours.works[0].job.end, events.works[0].job.end, rtol=1e-12)
         return {"what": what, "tier": ours.tier, "equal": True}
-    seconds, result = cpu_seconds(lambda: simnet.simulate(net, work), runs)
+    seconds, _, result = best(lambda: simnet.simulate(net, work), runs)
     return {
         "what": what,
         "tier": result.tier,
@@ -75,7 +55,7 @@ def plans(runs):
         net = star(ranks)
         for kind in ("all_reduce", "all_to_all", "broadcast"):
             work = getattr(collectives, kind)(2**20)
-            seconds, chosen = cpu_seconds(lambda w=work, n=net: collectives.plan(w, n), runs)
+            seconds, _, chosen = best(lambda w=work, n=net: collectives.plan(w, n), runs)
             what = f"plan of {kind} over {ranks} ranks: {chosen.algorithm}"
             yield {"what": what, "cpu_s": seconds}
 
@@ -90,7 +70,7 @@ def routes(runs):
         src, dst = np.divmod(np.arange(net.num_ranks**2), net.num_ranks)
         channel = np.zeros_like(src)
         columns = (src, dst, channel)
-        seconds, _ = cpu_seconds(lambda n=net, c=columns: n.routes_of(*c), runs)
+        seconds, _, _ = best(lambda n=net, c=columns: n.routes_of(*c), runs)
         yield {"what": f"routes of all pairs, {net!r}", "microseconds": 1e6 * seconds / len(src)}
 
 
