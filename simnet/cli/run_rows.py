@@ -70,7 +70,7 @@ def _spent(run: Run, rank: int) -> dict[str, float]:
 def _added_up(run: Run) -> list[Row]:
     """Operations by kind and algorithm, in order of their first."""
     groups: dict[tuple[str, str], list[OperationRecord]] = {}
-    for operation in run.operations:
+    for operation in run.records:
         groups.setdefault((operation.kind, operation.algorithm), []).append(operation)
     return [
         {

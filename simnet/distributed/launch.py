@@ -216,12 +216,17 @@ def make_plan(
 def _carry_out(plan: Plan, train: Callable[[int, int], Any]) -> Run:
     """Run the ranks; torch is imported here and not before."""
     if isinstance(plan.kind, Threads):
-        from simnet.distributed.thread_run import run_threads
+        from simnet.distributed.thread_run import run_threads as run_ranks
+    else:
+        from simnet.distributed.process_run import run_processes as run_ranks
+    try:
+        return run_ranks(plan, train)
+    except Exception as error:
+        from simnet.distributed.no_cuda import CHOOSE, wants_cuda
 
-        return run_threads(plan, train)
-    from simnet.distributed.process_run import run_processes
-
-    return run_processes(plan, train)
+        if wants_cuda(error):
+            error.add_note(CHOOSE)
+        raise
 
 
 def seat_settings(

@@ -19,9 +19,14 @@ class NoCudaError(RuntimeError):
     """A program asks for CUDA where there is none."""
 
 
+def wants_cuda(error: BaseException) -> bool:
+    """Whether this is torch's answer to who wants CUDA and has none."""
+    return bool(SIGNS.search(str(error))) and not torch.cuda.is_available()
+
+
 def explained(error: BaseException) -> BaseException:
     """A NoCudaError in place of torch's answer to who wants CUDA and has none; others as is."""
-    if not SIGNS.search(str(error)) or torch.cuda.is_available():
+    if not wants_cuda(error):
         return error
     where = raised_at(error)
     told = NoCudaError(

@@ -58,7 +58,7 @@ class Progress:
         if not session.members:
             return f"simnet: processes are starting, {wall:.0f} s"
         steps = sum(member.steps for member in session.members) / max(len(session.members), 1)
-        done = f"{steps / wall:.3g} steps/s" if steps else f"{len(session.hub.calls)} operations"
+        done = f"{steps / wall:.3g} steps/s" if steps else f"operations: {len(session.hub.calls)}"
         size = sum(call.size for call, *_ in session.hub.calls)
         return (
             f"simnet: virtual {format_time(float(session.clock.now))}, {done}, "

@@ -98,9 +98,9 @@ def curve_on(net: Network, learned: Learned, algorithm: str, seed: int) -> Curve
 def curve_of(done: Run) -> Curve:
     """The curve of a live run of `train_rank` or of its replay."""
     times = round_times(done.trace).max(axis=0)
-    finishes = np.array([each.finish for each in done.operations])
-    sizes = np.array([each.bytes_on_wire for each in done.operations])
-    used = {each.algorithm: None for each in done.operations if each.kind == "all_reduce"}
+    finishes = np.array([each.finish for each in done.records])
+    sizes = np.array([each.bytes_on_wire for each in done.records])
+    used = {each.algorithm: None for each in done.records if each.kind == "all_reduce"}
     return Curve(
         times=tuple(times.tolist()),
         bytes=tuple(int(sizes[finishes <= time].sum()) for time in times),

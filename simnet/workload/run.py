@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,8 +72,8 @@ class Run:
     spent : (N, 4) array of float
         Seconds that each rank computed, waited for communication under way, had communication
         under way while it did something else, and was idle; read-only.
-    operations : tuple of OperationRecord
-        Every operation in the order of its first call.
+    records : tuple of OperationRecord
+        Every operation in the order of its first call; `operations` is their table.
     network : Result
         The same operations as the network saw them.
     trace : Trace
@@ -85,7 +85,7 @@ class Run:
     results: tuple[Any, ...]
     rank_times: NDArray[np.float64]
     spent: NDArray[np.float64]
-    operations: tuple[OperationRecord, ...]
+    records: tuple[OperationRecord, ...]
     network: Result
     trace: Trace
     compute: str
@@ -94,7 +94,7 @@ class Run:
         """A line: how many ranks, how long, how much."""
         return (
             f"<Run of {len(self.rank_times)} ranks: {format_time(self.time)} virtual, "
-            f"{len(self.operations)} operations, {format_size(self.bytes_on_wire)} on the wire, "
+            f"{len(self.records)} operations, {format_size(self.bytes_on_wire)} on the wire, "
             f"compute {self.compute}>"
         )
 
@@ -124,6 +124,15 @@ class Run:
         return table
 
     @property
+    def operations(self) -> pd.DataFrame:
+        """A row per operation, in order of first calls; the columns of OperationRecord."""
+        import pandas as pd
+
+        columns = [each.name for each in fields(OperationRecord)]
+        rows = [[getattr(each, name) for name in columns] for each in self.records]
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
     def links(self) -> pd.DataFrame:
         """A row per directed link: what it is, bytes carried, utilisation."""
         return self.network.links
@@ -140,8 +149,6 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Times, ranks, operations and provenance, ready for JSON."""
-        from dataclasses import asdict
-
         return {
             "version": self.version,
             "seed": self.seed,
@@ -152,7 +159,7 @@ class Run:
             "ranks": self.ranks.reset_index().to_dict("records"),
             "operations": [
                 {key: _jsonable(value) for key, value in asdict(each).items()}
-                for each in self.operations
+                for each in self.records
             ],
         }
 
@@ -178,7 +185,7 @@ def make_run(session: Session, compute: str, trace: Trace) -> Run:
         results=tuple(member.result for member in members),
         rank_times=frozen(np.array([member.finish for member in members])),
         spent=frozen(np.array(spent).reshape(-1, 4)),
-        operations=tuple(_records(session)),
+        records=tuple(_records(session)),
         network=session.network_result(),
         trace=trace,
         compute=compute,

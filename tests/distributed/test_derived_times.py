@@ -87,7 +87,7 @@ def test_ddp_overlaps_its_buckets_with_backward():
     bucket = ring(4 * 100 * 100, 4)
     assert bucket < 2.0
     assert run.results == pytest.approx([2.1 + bucket] * 4, rel=1e-12)
-    *_, hidden, exposed = (each for each in run.operations if each.kind == "all_reduce")
+    *_, hidden, exposed = (each for each in run.records if each.kind == "all_reduce")
     assert (hidden.size, exposed.size) == (40_000, 40_000)
     assert run.ranks["hidden"].tolist() == pytest.approx([bucket] * 4, rel=1e-9)
 
@@ -248,7 +248,7 @@ def test_who_waits_in_the_store_waits_in_virtual_time():
     run = simnet.run(store_wait, STAR, quiet=True)
     assert run.results == ((b"yes", 3.0),) * 4
     assert run.ranks["idle"].tolist() == [0.0, 3.0, 3.0, 3.0]
-    assert run.operations == ()
+    assert run.records == ()
 
 
 @program
@@ -352,7 +352,7 @@ def everything(rank, world_size):
 
 
 def comparable(run):
-    return run.time, run.operations, [str(each) for each in run.results]
+    return run.time, run.records, [str(each) for each in run.results]
 
 
 def test_processes_see_the_same_times_to_the_bit_and_so_does_a_replay():
@@ -367,7 +367,7 @@ def test_processes_see_the_same_times_to_the_bit_and_so_does_a_replay():
     with pytest.warns(UserWarning, match="looked at time"):
         replayed = simnet.replay(as_processes.trace, STAR)
     assert replayed.rank_times.tolist() == as_threads.rank_times.tolist()
-    assert replayed.operations == as_threads.operations
+    assert replayed.records == as_threads.records
 
 
 REPEATED = """

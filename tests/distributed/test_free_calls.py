@@ -37,7 +37,7 @@ def test_a_free_phase_moves_data_and_costs_nothing():
         assert abs(end - (0.2 + ring(1200))) < 1e-12
         assert value == 9.0
         assert carried == {"evaluation": 2400, "algorithm": 1200}
-    assert [each.kind for each in run.operations] == ["all_reduce"]
+    assert [each.kind for each in run.records] == ["all_reduce"]
     assert simnet.replay(run.trace, STAR).rank_times.tolist() == run.rank_times.tolist()
     assert simnet.run(phases, STAR, algorithm="ring", bucket="1MB", quiet=True).time == run.time
 

@@ -38,6 +38,18 @@ def test_a_ranks_exception_comes_out_as_it_is_with_a_note():
     assert any(entry.name == "train" for entry in caught.traceback)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+@pytest.mark.parametrize("kind", [simnet.threads, simnet.processes])
+def test_who_asks_for_cuda_in_vain_is_told_what_to_write(kind):
+    def train(rank, world_size):
+        return torch.ones(2, device="cuda")
+
+    with pytest.raises((AssertionError, RuntimeError)) as caught:
+        simnet.run(train, NET, ranks=kind(2), quiet=True)
+
+    assert any("choose the device by availability" in note for note in caught.value.__notes__)
+
+
 def test_the_other_ranks_are_ended_and_their_cleanup_runs():
     ended = []
 

@@ -67,7 +67,7 @@ def test_a_run_says_where_it_comes_from():
 
     assert run.results == (0, 1, 2)
     assert (run.seed, run.version) == (11, simnet.__version__)
-    assert run.operations == ()
+    assert run.records == ()
     assert not run.rank_times.flags.writeable
     with pytest.raises(AttributeError):
         run.results = ()
@@ -88,4 +88,4 @@ def test_kinds_have_their_own_algorithms():
         dist.all_reduce(torch.ones(10))
 
     run = simnet.run(train, NET, algorithm={"broadcast": "chain", "all_reduce": "ring"})
-    assert [record.algorithm for record in run.operations] == ["chain", "ring"]
+    assert [record.algorithm for record in run.records] == ["chain", "ring"]

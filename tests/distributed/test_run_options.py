@@ -44,7 +44,7 @@ def test_buckets_change_times_and_never_results(bucket):
     run = simnet.run(averaged, STAR, algorithm="ring", bucket=bucket, quiet=True)
     check_average(run.results)
     sent = {None: [1000] * 4, "1MB": [4000], "2kB": [2000] * 2, 500: [1000] * 4}[bucket]
-    assert [each.size for each in run.operations] == sent
+    assert [each.size for each in run.records] == sent
     assert run.time == pytest.approx(sum(map(ring, sent)), rel=1e-12)
     assert simnet.replay(run.trace, STAR).rank_times.tolist() == run.rank_times.tolist()
 
@@ -63,7 +63,7 @@ def test_a_bucket_is_sent_before_anything_else_happens():
         return gathered, simnet.now()
 
     run = simnet.run(train, STAR, algorithm="ring", bucket="1MB", quiet=True)
-    assert [each.kind for each in run.operations] == [
+    assert [each.kind for each in run.records] == [
         "all_reduce", "all_reduce", "barrier", "all_reduce",
     ]  # fmt: skip
     for gathered, end in run.results:
@@ -96,7 +96,7 @@ def test_buckets_end_with_the_same_calls_whatever_else_single_ranks_do(kind):
     first = 2 + ring(1000)
     second = first + 1  # the others have made the second call; it waits for rank 1's data
     message = second + ring(1000) + ALPHA + 1000 / 1e6
-    sizes = [(each.kind, each.size) for each in run.operations]
+    sizes = [(each.kind, each.size) for each in run.records]
     assert sorted(sizes) == [("all_reduce", 1000)] * 3 + [("send", 1000)]
     gathered, ends = zip(*run.results, strict=True)
     assert gathered == pytest.approx((2.0, second, 2.0, 2.0), rel=1e-12)
@@ -120,10 +120,10 @@ def test_a_function_chooses_for_each_operation():
         dist.all_reduce(torch.ones(100))
 
     run = simnet.run(train, STAR, algorithm={"all_reduce": choose}, quiet=True)
-    assert [each.algorithm for each in run.operations] == ["recursive_doubling", "ring"]
+    assert [each.algorithm for each in run.records] == ["recursive_doubling", "ring"]
     assert ("all_reduce", 400, (0, 1, 2, 3)) in asked
     # A replay takes what was chosen.
-    assert simnet.replay(run.trace, STAR).operations == run.operations
+    assert simnet.replay(run.trace, STAR).records == run.records
 
 
 # Engines

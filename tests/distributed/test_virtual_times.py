@@ -51,7 +51,7 @@ def test_ring_all_reduce():
     run = simnet.run(train, star(), algorithm="ring")
 
     assert run.results == pytest.approx([RING_4] * 4, rel=1e-12)
-    (record,) = run.operations
+    (record,) = run.records
     assert (record.kind, record.size, record.algorithm) == ("all_reduce", SIZE, "ring")
     assert (record.start, record.ranks) == (0.0, (0, 1, 2, 3))
     assert record.finish == pytest.approx(RING_4, rel=1e-12)
@@ -91,7 +91,7 @@ def test_a_straggler_holds_up_a_ring():
 
     # Rank 2 has all of its steps before it when it comes, and nobody is done without its chunk.
     assert max(run.results) == pytest.approx(1 + RING_4, rel=1e-12)
-    assert run.operations[0].start == 0.0
+    assert run.records[0].start == 0.0
     assert min(run.results) > 1.0
 
 
@@ -191,7 +191,7 @@ def test_a_sub_world_is_the_first_hosts():
     run = simnet.run(train, star(5), ranks=3)
 
     assert run.results == ((3, 3, 3.0),) * 3
-    assert run.operations[0].ranks == (0, 1, 2)
+    assert run.records[0].ranks == (0, 1, 2)
     carried = run.links.set_index("link")["bytes"]
     assert carried["0→switch"] > 0
     assert carried["3→switch"] == carried["4→switch"] == 0
@@ -243,7 +243,7 @@ def test_five_runs_agree_to_the_bit():
     runs = [simnet.run(train, net, seed=5) for _ in range(5)]
 
     assert all(run.results == runs[0].results for run in runs)
-    assert all(run.operations == runs[0].operations for run in runs)
+    assert all(run.records == runs[0].records for run in runs)
     assert all(run.bytes_on_wire == runs[0].bytes_on_wire for run in runs)
     assert simnet.run(train, net, seed=6).time != runs[0].time
 
@@ -257,7 +257,23 @@ def test_records_add_up_to_the_bytes_on_the_wire_with_loss():
     run = simnet.run(train, net)
 
     assert run.network.retransmitted_bytes > 0
-    assert sum(record.bytes_on_wire for record in run.operations) == run.bytes_on_wire
+    assert sum(record.bytes_on_wire for record in run.records) == run.bytes_on_wire
+
+
+def test_operations_are_a_table_with_a_row_each():
+    def train(rank, world_size):
+        dist.broadcast(torch.ones(200), src=0)
+        dist.all_reduce(torch.ones(300))
+
+    run = simnet.run(train, star(), algorithm=RING)
+
+    assert run.operations["kind"].tolist() == ["broadcast", "all_reduce"]
+    assert run.operations["size"].tolist() == [800, 1200]
+    assert run.operations["ranks"].tolist() == [(0, 1, 2, 3)] * 2
+    assert run.operations["finish"].tolist() == [each.finish for each in run.records]
+    nothing = simnet.run(lambda rank, world_size: None, star()).operations
+    assert list(nothing) == list(run.operations)
+    assert len(nothing) == 0
 
 
 def test_a_call_that_nobody_waits_for_still_ends():
@@ -267,7 +283,7 @@ def test_a_call_that_nobody_waits_for_still_ends():
     run = simnet.run(train, star(), algorithm=RING)
 
     assert run.time == 0.0
-    assert run.operations[0].finish == pytest.approx(RING_4, rel=1e-12)
+    assert run.records[0].finish == pytest.approx(RING_4, rel=1e-12)
 
 
 def test_a_sub_group_of_its_own():
@@ -283,4 +299,4 @@ def test_a_sub_group_of_its_own():
     took = 2 * (ALPHA + 4 / BETA)  # one element is one chunk: it goes there and back
     assert [value for value, _ in run.results] == [0.0, 4.0, 2.0, 4.0]
     assert [time for _, time in run.results] == pytest.approx([0, took, 0, took], rel=1e-3)
-    assert run.operations[0].ranks == (1, 3)
+    assert run.records[0].ranks == (1, 3)

@@ -44,9 +44,9 @@ def test_a_replay_equals_a_live_run_there_to_the_bit(learned, strategy, topology
     assert np.array_equal(round_times(again.trace), round_times(run.trace))
     assert np.array_equal(again.rank_times, run.rank_times)
     assert [(each.kind, each.size, each.algorithm, each.start, each.finish, each.bytes_on_wire)
-            for each in again.operations] == [
+            for each in again.records] == [
            (each.kind, each.size, each.algorithm, each.start, each.finish, each.bytes_on_wire)
-            for each in run.operations]  # fmt: skip
+            for each in run.records]  # fmt: skip
     means = np.mean([each.accuracies for each in run.results], axis=0)
     assert learned[strategy].accuracies == tuple(means.tolist())
     curve = curve_on(network(topology, profile), learned[strategy], "auto", 0)

@@ -73,7 +73,7 @@ def test_all_reduce_steps_by_the_mean_gradient():
     total = sum(mean([flat(gradients(r, step)) for r in range(4)]) for step in range(2))
     for result in run.results:
         assert torch.allclose(result, flat(begin()) - RATE * total)
-    assert [each.kind for each in run.operations] == ["all_reduce"] * 4
+    assert [each.kind for each in run.records] == ["all_reduce"] * 4
 
 
 def test_fedavg_averages_what_the_ranks_have_come_to():
@@ -84,7 +84,7 @@ def test_fedavg_averages_what_the_ranks_have_come_to():
         expected = mean([alone(rank, steps, expected) for rank in range(4)])
     for result in run.results:
         assert torch.allclose(result, expected)
-    assert len(run.operations) == 2 * 2
+    assert len(run.records) == 2 * 2
 
 
 def test_diloco_takes_nesterov_steps_along_the_mean_change():
@@ -99,7 +99,7 @@ def test_diloco_takes_nesterov_steps_along_the_mean_change():
         shared = shared - outer["lr"] * (change + outer["momentum"] * velocity)
     for result in run.results:
         assert torch.allclose(result, shared, atol=1e-6)
-    assert len(run.operations) == 3 * 2
+    assert len(run.records) == 3 * 2
 
 
 def test_diloco_without_momentum_is_fedavg():
@@ -122,7 +122,7 @@ def test_sparta_averages_exactly_its_share_and_leaves_the_rest():
     rest = [index for index in range(11) if index not in averaged]
     assert len(chosen) <= 4 <= len(chosen) + len(same_anyway)
     assert torch.equal(found[:, rest], own[:, rest])
-    seed, *values = run.operations
+    seed, *values = run.records
     assert (seed.kind, seed.size) == ("broadcast", 8)
     assert sum(each.size for each in values) == 4 * 4
 
@@ -175,7 +175,7 @@ def test_buckets_change_calls_and_nothing_else(name, bucket):
     net = simnet.Network(topologies.star(WORLD_SIZE, bandwidth="1Gbit/s", latency="1ms"))
     run = simnet.run(train, net, quiet=True)
     direct = trained(STRATEGIES[name])
-    calls = [each.size for each in run.operations if each.kind == "all_reduce"]
+    calls = [each.size for each in run.records if each.kind == "all_reduce"]
     if name != "sparta":  # whose choice the generator of rank 0 decides
         assert torch.allclose(run.results[0], direct.results[0])
         assert calls == ([44] if bucket == "fused" else [24, 20])

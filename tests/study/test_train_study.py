@@ -73,9 +73,9 @@ def test_first_round_by_hand(strategy, before, averages, size):
 def test_one_call_a_tensor_pays_the_latency_once_a_tensor():
     run = trained(Settings(rounds=1, local_steps=1, bucket="as-issued"))
 
-    kinds = [record.kind for record in run.operations]
+    kinds = [record.kind for record in run.records]
     assert kinds == ["broadcast"] * 8 + ["all_reduce"] * 8
-    assert sum(record.size for record in run.operations[8:]) == SIZE
+    assert sum(record.size for record in run.records[8:]) == SIZE
     # Not every tensor is cut into four equal chunks, so the bytes give only a bound.
     begin, end = round_times(run.trace)[0]
     assert end - begin >= STEP_S + 8 * 6 * ALPHA + 6 * SIZE / 4 / BETA

@@ -41,7 +41,7 @@ def step(rank, world_size):
 def same(replayed, run):
     assert replayed.rank_times.tolist() == run.rank_times.tolist()
     assert replayed.spent.tolist() == run.spent.tolist()
-    assert replayed.operations == run.operations
+    assert replayed.records == run.records
     assert replayed.bytes_on_wire == run.bytes_on_wire
     assert replayed.trace.entries == run.trace.entries
 
@@ -59,7 +59,7 @@ def test_on_another_network_it_gives_the_times_that_the_run_has_there():
     trace = simnet.run(step, STAR, seed=3, quiet=True).trace
     replayed, live = simnet.replay(trace, MOBILE), simnet.run(step, MOBILE, seed=3, quiet=True)
     assert replayed.rank_times.tolist() == live.rank_times.tolist()
-    assert replayed.operations == live.operations
+    assert replayed.records == live.records
     assert replayed.bytes_on_wire == live.bytes_on_wire
 
 
@@ -140,7 +140,7 @@ def test_what_was_hidden_here_is_exposed_there(train, here, there):
     assert not run.trace.approximate
     replayed = simnet.replay(run.trace, there)
     assert replayed.rank_times.tolist() == live.rank_times.tolist()
-    assert replayed.operations == live.operations
+    assert replayed.records == live.records
 
 
 def test_recorded_hosts_and_transport_are_kept():

@@ -34,7 +34,7 @@ def told(hook):
         "time": hook.time,
         "rank_times": run.rank_times.tolist(),
         "bytes": hook.bytes,
-        "kinds": Counter(each.kind for each in run.operations),
+        "kinds": Counter(each.kind for each in run.records),
         "replayed": simnet.replay(run.trace, NET).time,
     }
 
