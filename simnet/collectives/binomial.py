@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from simnet.collectives.collective import Collective, IntArray
+from simnet.collectives.expansion import Step
 from simnet.collectives.schedule import Schedule
-from simnet.collectives.steps import Sequencer, Step, join, make_schedule, powers_below, step
+from simnet.collectives.steps import Sequencer, join, make_schedule, powers_below, step
 
 Cells = Callable[[IntArray, int], tuple[IntArray, IntArray]]
 """First cell and number of cells that the subtrees of some roots, `mask` wide, stand for."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from simnet.collectives.collective import Collective
+from simnet.collectives.expansion import Step
 from simnet.collectives.schedule import Schedule
-from simnet.collectives.steps import Step, make_schedule, step
+from simnet.collectives.steps import make_schedule, step
 
 
 def chain(collective: Collective, num_ranks: int) -> Schedule:

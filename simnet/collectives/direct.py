@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from simnet.collectives.collective import Collective, check_count
+from simnet.collectives.collective import Collective, IntArray, check_count
+from simnet.collectives.expansion import MOST_AT_ONCE, Step
 from simnet.collectives.representative import Turn
 from simnet.collectives.schedule import Schedule
-from simnet.collectives.steps import Step, join, make_schedule, step
+from simnet.collectives.steps import join, make_schedule, step
 from simnet.collectives.symmetry import Rotation, Swap, Translations
 
 _JOIN_DEPS = 1 << 20
@@ -35,14 +36,13 @@ def direct(collective: Collective, num_ranks: int) -> Schedule:
 
     def steps() -> Iterator[Step]:
         ranks = np.arange(num_ranks)
-        for k in range(1, num_ranks) if kind != "all_gather" else ():
-            other = (ranks + k) % num_ranks
+        for other in _others(num_ranks) if kind != "all_gather" else ():
             yield step(ranks, other, base=ranks * row + other, reduces=not row)
         if kind == "all_reduce":
             yield from _joins(num_ranks)
-        for k in range(1, num_ranks) if kind in ("all_reduce", "all_gather") else ():
-            joined = all_pairs + ranks if kind == "all_reduce" else ()
-            yield step(ranks, (ranks + k) % num_ranks, base=ranks, deps=joined)
+        for other in _others(num_ranks) if kind in ("all_reduce", "all_gather") else ():
+            joined = np.tile(all_pairs + ranks, len(other)) if kind == "all_reduce" else ()
+            yield step(ranks, other, base=ranks, deps=joined)
 
     return make_schedule(
         collective,
@@ -55,6 +55,14 @@ def direct(collective: Collective, num_ranks: int) -> Schedule:
         translations=Translations((num_ranks,)),
         turn=lambda: _turn(kind, num_ranks),
     )
+
+
+def _others(num_ranks: int) -> Iterator[IntArray]:
+    """Yield, some steps k at a time, to whom each rank sends in them: the k-th after it."""
+    ranks, some = np.arange(num_ranks), max(1, MOST_AT_ONCE // num_ranks)
+    for begin in range(1, num_ranks, some):
+        k = np.arange(begin, min(begin + some, num_ranks))
+        yield (ranks + k[:, None]) % num_ranks
 
 
 def _turn(kind: str, num_ranks: int) -> Turn:

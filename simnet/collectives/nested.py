@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from simnet.collectives.binomial import inward, outward
 from simnet.collectives.collective import Collective, IntArray, check_count, check_list
+from simnet.collectives.expansion import Steps
 from simnet.collectives.representative import Turn, sendrecv
 from simnet.collectives.rings import Rings, one_way
 from simnet.collectives.schedule import Schedule
-from simnet.collectives.steps import Sequencer, Step, make_schedule, powers_below
+from simnet.collectives.steps import Sequencer, make_schedule, powers_below
 from simnet.collectives.symmetry import GridRotation, Relabelled, Translations
 
 
@@ -107,7 +108,7 @@ def scatter_allgather(collective: Collective, num_ranks: int) -> Schedule:
     def cells(roots: IntArray, mask: int) -> tuple[IntArray, IntArray]:
         return roots, np.minimum(mask, num_ranks - roots)
 
-    def steps() -> Iterator[Step]:
+    def steps() -> Steps:
         ranks = (np.arange(num_ranks) + collective.root) % num_ranks
         order = Sequencer(num_ranks)
         yield from outward(order, ranks, cells, num_ranks)
@@ -124,7 +125,7 @@ def scatter_allgather(collective: Collective, num_ranks: int) -> Schedule:
     )
 
 
-def _along_dims(dims: tuple[int, ...], ranks: IntArray) -> Iterator[Step]:
+def _along_dims(dims: tuple[int, ...], ranks: IntArray) -> Steps:
     """Yield the rings along every dimension and back; place i of the grid is rank ``ranks[i]``."""
     order = Sequencer(len(ranks))
     rings, place = [], np.arange(len(ranks))
@@ -174,7 +175,7 @@ def _by_leaders(collective: Collective, num_ranks: int, groups: list[IntArray]) 
     def whole(roots: IntArray, mask: int) -> tuple[IntArray, IntArray]:
         return np.zeros_like(roots), np.full_like(roots, cells)
 
-    def steps() -> Iterator[Step]:
+    def steps() -> Steps:
         order = Sequencer(num_ranks)
         for group in groups:
             yield from inward(order, group, whole, cells, reduces=True)

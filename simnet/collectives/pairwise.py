@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from simnet.collectives.collective import Collective
+from simnet.collectives.expansion import Step
 from simnet.collectives.representative import sendrecv
 from simnet.collectives.schedule import Schedule
-from simnet.collectives.steps import Sequencer, Step, make_schedule, step
+from simnet.collectives.steps import Sequencer, make_schedule, step
 from simnet.collectives.symmetry import Rotation, Translations, bit_flips, hypercube
 
 

@@ -20,9 +20,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from simnet.collectives.collective import Collective, IntArray
+from simnet.collectives.expansion import Step
 from simnet.collectives.representative import Turn, sendrecv
 from simnet.collectives.schedule import Schedule
-from simnet.collectives.steps import Sequencer, Step, make_schedule, powers_below, step
+from simnet.collectives.steps import Sequencer, make_schedule, powers_below, step
 from simnet.collectives.symmetry import RankMap, Rotation, Translations, bit_flips, hypercube
 
 

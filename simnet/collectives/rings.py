@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from simnet.collectives.collective import Collective, IntArray
+from simnet.collectives.expansion import Repeat, Step, Steps
 from simnet.collectives.representative import Turn, sendrecv
 from simnet.collectives.schedule import Schedule
-from simnet.collectives.steps import Sequencer, Step, make_schedule, step
+from simnet.collectives.steps import Sequencer, make_schedule, step
 from simnet.collectives.symmetry import Reflection, Rotation, Translations
 
 
@@ -43,30 +44,39 @@ class Rings:
     width: int = 1
     stride: int = 1
 
-    def reduce_scatter(self, order: Sequencer) -> Iterator[Step]:
+    def reduce_scatter(self, order: Sequencer) -> Steps:
         """Yield steps after which each place holds the sum of the piece of its position."""
         yield from self._steps(order, range(1, self.length), reduces=True)
 
-    def all_gather(self, order: Sequencer) -> Iterator[Step]:
+    def all_gather(self, order: Sequencer) -> Steps:
         """Yield steps that bring the piece of each position to every place."""
         yield from self._steps(order, range(self.length - 1), reduces=False)
 
-    def _steps(self, order: Sequencer, behind: range, *, reduces: bool) -> Iterator[Step]:
+    def _steps(self, order: Sequencer, behind: range, *, reduces: bool) -> Steps:
         """In step k let each place send the piece of the position ``behind[k]`` behind it."""
         src, dst = self.slot, self.slot[self.to]
-        sender, receiver = src % self.num_ranks, dst % self.num_ranks
-        for back in behind:
+
+        def base(back: IntArray | int) -> IntArray:
             piece = (self.position - self.way * back) % self.length
-            yield step(
-                sender,
-                receiver,
-                base=self.base + piece * self.stride,
+            cells: IntArray = self.base + piece * self.stride
+            return cells
+
+        for again, back in enumerate(behind[:2]):
+            one = step(
+                src % self.num_ranks,
+                dst % self.num_ranks,
+                base=base(back),
                 count=self.width,
                 modulus=self.width,
                 reduces=reduces,
                 deps=order.sendrecv(src),
             )
-            order.took(src, dst)
+            times = len(behind) - 1 if again else 1
+            order.took(src, dst, times)
+            if again:
+                yield Repeat(first=one, times=times, base=lambda k: base(behind[1] + k))
+            else:
+                yield one
 
 
 def one_way(ranks: IntArray, num_ranks: int) -> Rings:
@@ -133,7 +143,7 @@ def _ring(collective: Collective, num_ranks: int, algorithm: str, *, directions:
     phases = (kind != "all_gather") + (kind != "reduce_scatter")
     blocks = num_ranks if kind == "all_reduce" else 1
 
-    def steps() -> Iterator[Step]:
+    def steps() -> Steps:
         order = Sequencer(directions * num_ranks)
         both = directions == 2
         rings = both_ways(num_ranks) if both else one_way(np.arange(num_ranks), num_ranks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,43 @@ class Transfers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Repeated:
+    """Transfers that come several times, one copy after the other, as the steps of a ring do.
+
+    In every copy, ids and dependencies are ``len(block)`` above those of the copy before; where
+    there are several, each waits only for the ``len(block)`` transfers before it.
+
+    Attributes
+    ----------
+    block
+        The first copy, without chunks.
+    times
+        How many copies there are.
+    sizes
+        Bytes, where copies differ in them; shape (times, n), else None.
+    """
+
+    block: Transfers
+    times: int = 1
+    sizes: IntArray | None = None
+
+    def __len__(self) -> int:
+        """Return the number of transfers of all copies."""
+        return len(self.block) * self.times
+
+    def copies(self) -> Iterator[Transfers]:
+        """Yield one copy after the other."""
+        for time in range(self.times):
+            behind = time * len(self.block)
+            yield replace(
+                self.block,
+                first_id=self.block.first_id + behind,
+                size=self.block.size if self.sizes is None else self.sizes[time],
+                deps=self.block.deps + behind,
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Representative:
     """One transfer for each N of a schedule that its translations map onto each other.
 
@@ -135,7 +172,8 @@ class Schedule:
     layout
         How the data is cut into chunks.
     expand
-        Function that yields the blocks; its argument says whether with chunks.
+        Function that yields the blocks; its argument says whether with chunks. Without, those of
+        which there are several alike may be `Repeated`.
     symmetry
         Generators of a group of rank permutations, each of which maps the set of transfers
         (source, destination, bytes, channel, order on a connection, dependencies) onto itself.
@@ -150,7 +188,7 @@ class Schedule:
     algorithm: str
     num_transfers: int
     layout: Layout
-    expand: Callable[[bool], Iterator[Transfers]]
+    expand: Callable[[bool], Iterator[Transfers | Repeated]]
     symmetry: tuple[RankMap, ...] = ()
     representative: Callable[[], Representative] | None = None
 
@@ -169,7 +207,16 @@ class Schedule:
             far larger than the rest.
 
         """
-        return self.expand(chunks)
+        for block in self.expand(chunks):
+            if isinstance(block, Repeated):
+                yield from block.copies()
+            else:
+                yield block
+
+    def repeats(self) -> Iterator[Repeated]:
+        """Yield the transfers in order, without chunks; those that come again only once."""
+        for block in self.expand(False):
+            yield block if isinstance(block, Repeated) else Repeated(block=block)
 
     def transfers(self, *, chunks: bool = True) -> Transfers:
         """Return all transfers at once; memory grows with their number."""

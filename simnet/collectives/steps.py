@@ -1,4 +1,4 @@
-"""How algorithms write schedules: steps of one part, expanded to every lane and segment.
+"""How algorithms write schedules: steps of one part.
 
 An algorithm describes what happens to *one* part of the data, step by step, in arrays of ranks,
 cells and dependencies local to the part. `make_schedule` repeats it for all parts, which run
@@ -7,42 +7,18 @@ independently of each other but for the order on a connection: that is pipelinin
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simnet.collectives.collective import Collective, IntArray
+from simnet.collectives.expansion import Expansion, Step, Steps
 from simnet.collectives.layout import Layout, block_sizes
 from simnet.collectives.representative import Turn, represent
-from simnet.collectives.schedule import BoolArray, Representative, Schedule, Transfers
+from simnet.collectives.schedule import Representative, Schedule
 from simnet.collectives.symmetry import RankMap, Translations
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Step:
-    """Consecutive transfers of one part, n of them.
-
-    Transfer i carries the cells ``base[i] + (first[i] + j) % modulus`` for j < count[i]. `deps`
-    holds ids local to the part: positions counted from the part's first transfer.
-    """
-
-    src: IntArray
-    dst: IntArray
-    base: IntArray
-    first: IntArray
-    count: IntArray
-    modulus: int
-    reduces: BoolArray
-    dep_offsets: IntArray
-    deps: IntArray
-
-    def __len__(self) -> int:
-        """Return the number of transfers."""
-        return len(self.src)
 
 
 def step(
@@ -61,7 +37,7 @@ def step(
     Parameters
     ----------
     src, dst
-        Ranks.
+        Ranks; shape (n,), or (m, n) for m steps of which nothing waits for another.
     base, first, count, modulus
         The cells carried, see `Step`.
     reduces
@@ -71,25 +47,27 @@ def step(
 
     """
     src, dst = np.asarray(src, dtype=np.int64), np.asarray(dst, dtype=np.int64)
+    shape = dst.shape if dst.size > src.size else src.shape
     n = max(src.size, dst.size)
     offsets, flat = _compress(np.asarray(deps, dtype=np.int64).reshape(n, -1))
     return Step(
-        src=_spread(src, n),
-        dst=_spread(dst, n),
-        base=_spread(base, n),
-        first=_spread(first, n),
-        count=_spread(count, n),
+        length=shape[-1] if shape else 1,
+        src=_spread(src, shape),
+        dst=_spread(dst, shape),
+        base=_spread(base, shape),
+        first=_spread(first, shape),
+        count=_spread(count, shape),
         modulus=modulus,
-        reduces=_spread(reduces, n, np.bool_),
+        reduces=_spread(reduces, shape, np.bool_),
         dep_offsets=offsets,
         deps=flat,
     )
 
 
-def _spread(values: ArrayLike, n: int, dtype: type = np.int64) -> NDArray[Any]:
-    """The values as an array of n; a single one is repeated."""
+def _spread(values: ArrayLike, shape: tuple[int, ...], dtype: type = np.int64) -> NDArray[Any]:
+    """The values of all transfers, in a row; fewer are repeated."""
     array: NDArray[Any] = np.asarray(values, dtype=dtype)
-    return array if array.shape == (n,) else np.full(n, array)
+    return (array if array.shape == shape else np.full(shape, array)).reshape(-1)
 
 
 def join(ranks: ArrayLike, deps: ArrayLike) -> Step:
@@ -114,12 +92,12 @@ class Sequencer:
         """Return the dependencies of MPI sendrecv: the sender's last send and last receive."""
         return np.stack([self.sent[src], self.received[src]], axis=1)
 
-    def took(self, src: IntArray, dst: IntArray) -> None:
-        """Record that one transfer from each `src` to each `dst` was made, in order."""
-        ids = np.arange(self.next_id, self.next_id + len(src))
+    def took(self, src: IntArray, dst: IntArray, times: int = 1) -> None:
+        """Record that one transfer from each `src` to each `dst` was made, in order, so often."""
+        self.next_id += times * len(src)
+        ids = np.arange(self.next_id - len(src), self.next_id)
         self.sent[src] = ids
         self.received[dst] = ids
-        self.next_id += len(src)
 
 
 def powers_below(limit: int) -> list[int]:
@@ -127,15 +105,12 @@ def powers_below(limit: int) -> list[int]:
     return [1 << bit for bit in range((limit - 1).bit_length())]
 
 
-Steps = Callable[[], Iterator[Step]]
-
-
 def make_schedule(
     collective: Collective,
     num_ranks: int,
     *,
     algorithm: str,
-    steps: Steps,
+    steps: Callable[[], Steps],
     count: int,
     cells_per_block: int = 1,
     widest: int = 1,
@@ -180,13 +155,13 @@ def make_schedule(
         algorithm=algorithm,
         num_transfers=count * layout.parts,
         layout=layout,
-        expand=lambda chunks: _expand(steps, layout, collective.channel, chunks),
+        expand=lambda chunks: Expansion(layout, collective.channel, chunks).of(steps()),
         symmetry=tuple(symmetry) if layout.is_even else (),
         representative=representative if turn is not None and layout.is_even else None,
     )
 
 
-def _no_steps() -> Iterator[Step]:
+def _no_steps() -> Steps:
     return iter(())
 
 
@@ -231,103 +206,3 @@ def _compress(rows: IntArray) -> tuple[IntArray, IntArray]:
     offsets = np.zeros(count + 1, dtype=np.int64)
     np.cumsum(keep.sum(axis=1), out=offsets[1:])
     return offsets, rows[keep]
-
-
-def _expand(steps: Steps, layout: Layout, channel: int, chunks: bool) -> Iterator[Transfers]:
-    """Yield each step, for all parts one after the other."""
-    bounds = array("q", [0])
-    sizes = _Sizes(layout)
-    for one in steps():
-        bounds.append(bounds[-1] + len(one))
-        parts, count = layout.parts, len(one) * layout.parts
-        chunk_offsets, carried = _chunks(one, parts) if chunks else _no_chunks(count)
-        yield Transfers(
-            first_id=bounds[-2] * parts,
-            src=_tile(one.src, parts),
-            dst=_tile(one.dst, parts),
-            size=sizes.of(one),
-            reduces=_tile(one.reduces, parts),
-            channel=np.repeat(channel + np.arange(layout.lanes), count // layout.lanes),
-            chunk_offsets=chunk_offsets,
-            chunks=carried,
-            dep_offsets=_tile_offsets(one.dep_offsets, parts),
-            deps=_deps(one.deps, bounds, parts),
-        )
-
-
-def _tile(column: NDArray[Any], parts: int) -> NDArray[Any]:
-    return column if parts == 1 else np.tile(column, parts)
-
-
-class _Sizes:
-    """Bytes of runs of cells; remembers sums over cells, part by part."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._alike = bool((layout.cell_sizes % layout.parts == 0).all())
-        self._edges: dict[int, IntArray] = {}
-
-    def of(self, one: Step) -> IntArray:
-        """Bytes of each transfer of a step, for all parts one after the other."""
-        parts = self._layout.parts
-        if parts == 1:
-            return self._of(one, 0)
-        return np.concatenate([self._of(one, part) for part in range(parts)])
-
-    def _of(self, one: Step, part: int) -> IntArray:
-        edges = self._edges_of(part)
-        begin = one.base + one.first
-        past = one.first + one.count - one.modulus
-        if past.max(initial=0) <= 0:
-            return self._before(edges, begin + one.count) - self._before(edges, begin)
-        past = np.maximum(past, 0)
-        return (
-            self._before(edges, begin + one.count - past)
-            - self._before(edges, begin)
-            + self._before(edges, one.base + past)
-            - self._before(edges, one.base)
-        )
-
-    def _edges_of(self, part: int) -> IntArray:
-        key = 0 if self._alike else part
-        if key not in self._edges:
-            self._edges[key] = np.concatenate([[0], self._layout.part_sizes(key).cumsum()])
-        return self._edges[key]
-
-    def _before(self, edges: IntArray, cells: IntArray) -> IntArray:
-        if self._layout.repeats == 1:
-            return edges[cells]
-        periods, rest = np.divmod(cells, len(edges) - 1)
-        before: IntArray = periods * edges[-1] + edges[rest]
-        return before
-
-
-def _no_chunks(count: int) -> tuple[IntArray, IntArray]:
-    return np.zeros(count + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
-
-
-def _chunks(one: Step, parts: int) -> tuple[IntArray, IntArray]:
-    offsets = np.concatenate([[0], one.count.cumsum()])
-    order = np.arange(offsets[-1]) - np.repeat(offsets[:-1], one.count)
-    within = (np.repeat(one.first, one.count) + order) % one.modulus
-    cells = np.repeat(one.base, one.count) + within
-    carried = np.concatenate([cells * parts + part for part in range(parts)])
-    return _tile_offsets(offsets, parts), carried
-
-
-def _tile_offsets(offsets: IntArray, parts: int) -> IntArray:
-    if parts == 1:
-        return offsets
-    starts = np.arange(parts)[:, None] * offsets[-1] + offsets[:-1]
-    return np.append(starts.ravel(), parts * offsets[-1])
-
-
-def _deps(local: IntArray, bounds: array[int], parts: int) -> IntArray:
-    """Turn ids of one part into ids of the schedule, for all parts."""
-    if parts == 1:
-        return local
-    begins = np.array(bounds) if len(bounds) < 64 else np.frombuffer(bounds, dtype=np.int64)
-    place = np.searchsorted(begins, local, side="right") - 1
-    begin, length = begins[place], begins[place + 1] - begins[place]
-    every: IntArray = begin * parts + (local - begin) + np.arange(parts)[:, None] * length
-    return every.ravel()

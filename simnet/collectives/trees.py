@@ -14,8 +14,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from simnet.collectives.collective import Collective, IntArray
+from simnet.collectives.expansion import Step
 from simnet.collectives.schedule import Schedule
-from simnet.collectives.steps import Step, make_schedule, step
+from simnet.collectives.steps import make_schedule, step
 
 
 def double_binary_tree(collective: Collective, num_ranks: int) -> Schedule:

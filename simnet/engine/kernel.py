@@ -19,13 +19,9 @@ from simnet.arrays import frozen
 from simnet.engine.connection import Connection
 from simnet.engine.fabric import Departure
 from simnet.engine.job import ArrayJob, Job
-from simnet.engine.numbering import Key, Numbering
-from simnet.engine.program import FloatArray, IntArray, Program
+from simnet.engine.program import FloatArray, IntArray, Program, columns
 from simnet.network import Network
 from simnet.transport import Ideal, Retransmit, Round, Transport
-
-FEW = 64
-"""Transfers below which a loop over them is faster than arrays."""
 
 
 def load_core() -> Any:
@@ -55,13 +51,13 @@ class KernelModel:
 
     def __init__(self, net: Network, transport: Transport, seed: int) -> None:
         core = load_core()
-        self._make_program = core.Program
+        self._make_program, self._make_numbering = core.Program, core.Numbering
         self._net, self._transport, self._seed = net, transport, seed
         capacity = np.concatenate([net.links.bandwidth, net.reduce_bandwidth])
         self._core = core.Model(capacity, net.num_links, net.num_ranks, self._draw, self._rank)
         self._jobs: list[KernelJob] = []
         self._programs: dict[Program, Any] = {}
-        self._numbering = Numbering(net.num_ranks)
+        self._numbering = core.Numbering(net.num_ranks)
         self._drawing: dict[int, Connection] = {}
         self._jitter, self._loss = net.links.jitter, net.links.loss
         # These plan one round where nothing is lost; any other transport is asked each time.
@@ -140,12 +136,12 @@ class KernelModel:
         carried = np.zeros(self._net.num_links, dtype=np.int64)
         if not len(program):
             return carried
-        columns = program.sources, program.destinations, program.channels
-        apart = np.flatnonzero(columns[0] != columns[1])
-        numbers, first = Numbering(self._net.num_ranks).numbers(*(each[apart] for each in columns))
+        ends = program.sources, program.destinations, program.channels
+        numbers, first = numbered(self._make_numbering(self._net.num_ranks), *ends)
+        apart = numbers >= 0
         sizes = np.zeros(len(first), dtype=np.int64)
-        np.add.at(sizes, numbers, program.sizes[apart])
-        offsets, links = self._net.routes_of(*(each[apart[first]] for each in columns))
+        np.add.at(sizes, numbers[apart], program.sizes[apart])
+        offsets, links = self._net.routes_of(*(each[first] for each in ends))
         np.add.at(carried, links, np.repeat(sizes, np.diff(offsets)))
         return carried
 
@@ -168,40 +164,23 @@ class KernelModel:
     # Programs and connections as numbers
 
     def _compile(self, program: Program) -> Any:
-        releases = program.releases
-        return self._make_program(
-            np.asarray(program.ranks, dtype=np.int64),
-            _column(program.senders, np.int64),
-            _column(program.receivers, np.int64),
-            self._connections(program),
-            _column(program.sizes, np.int64),
-            _column(program.reducing, np.bool_),
-            _column(program.dep_offsets, np.int64),
-            _column(program.deps, np.int64),
-            None if releases is None else _column(releases, np.float64),
-            program.in_flight,
-            self._net.num_ranks,
-            self._numbering.count,
-        )
+        ranks = np.asarray(program.ranks, dtype=np.int64)
+        compiled = self._make_program(ranks, program.in_flight, self._net.num_ranks)
+        compiled.expect(len(program))
+        for repeated in program.repeats():
+            src, dst, size, channel, *rest = columns(repeated)
+            connection = self._connections(ranks[src], ranks[dst], channel)
+            known = self._numbering.count()
+            compiled.add(src, dst, connection, size, *rest, repeated.times, known)
+        if program.releases is not None:
+            compiled.release(np.ascontiguousarray(program.releases, dtype=np.float64))
+        return compiled
 
-    def _connections(self, program: Program) -> IntArray:
+    def _connections(self, src: IntArray, dst: IntArray, channel: IntArray) -> IntArray:
         """The connection number of every transfer; −1 for a join."""
-        columns = program.sources, program.destinations, program.channels
-        numbers = np.full(len(program), -1)
-        if len(program) <= FEW:
-            new: list[Key] = []
-            for place, key in enumerate(zip(*(each.tolist() for each in columns), strict=True)):
-                if key[0] != key[1]:
-                    numbers[place], is_new = self._numbering.number(key)
-                    new += [key] if is_new else []
-            if new:
-                self._add_connections(*np.array(new, dtype=np.int64).T)
-            return numbers
-        apart = np.flatnonzero(columns[0] != columns[1])
-        if len(apart):
-            numbers[apart], first = self._numbering.numbers(*(each[apart] for each in columns))
-            if len(first):
-                self._add_connections(*(each[apart[first]] for each in columns))
+        numbers, first = numbered(self._numbering, src, dst, channel)
+        if len(first):
+            self._add_connections(src[first], dst[first], channel[first])
         return numbers
 
     def _add_connections(self, src: IntArray, dst: IntArray, channel: IntArray) -> None:
@@ -271,6 +250,10 @@ class KernelJob(ArrayJob):
         return again
 
 
-def _column(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """An array as the kernel takes it."""
-    return np.ascontiguousarray(array, dtype=dtype)
+def numbered(
+    numbering: Any, src: IntArray, dst: IntArray, channel: IntArray
+) -> tuple[IntArray, IntArray]:
+    """The connection number of every transfer, −1 for a join, and the first over each new one."""
+    numbers = np.empty(len(src), dtype=np.int64)
+    first = numbering.numbers(src, dst, channel, numbers)
+    return numbers, np.frombuffer(first, dtype=np.int64)

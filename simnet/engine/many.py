@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simnet.engine.kernel import load_core
-from simnet.engine.numbering import Numbering
+from simnet.engine.kernel import load_core, numbered
 from simnet.engine.program import FloatArray, IntArray, Program
 from simnet.network import Network
 
@@ -97,33 +96,20 @@ def _share(work: Callable[[int, int], object], count: int, threads: int) -> None
 
 def _compiled(core: Any, net: Network, program: Program, columns: tuple[Any, ...]) -> Any:
     """The program as the event loop takes it."""
-    senders, receivers, connection, sizes, reducing, offsets, deps = columns[:7]
-    return core.Program(
-        np.asarray(program.ranks, dtype=np.int64),
-        senders,
-        receivers,
-        connection,
-        sizes,
-        reducing,
-        offsets,
-        deps,
-        None if program.releases is None else _column(program.releases, np.float64),
-        program.in_flight,
-        net.num_ranks,
-        len(columns[11]),
+    compiled = core.Program(
+        np.asarray(program.ranks, dtype=np.int64), program.in_flight, net.num_ranks
     )
+    compiled.add(*columns[:7], 1, len(columns[11]))
+    if program.releases is not None:
+        compiled.release(_column(program.releases, np.float64))
+    return compiled
 
 
 def _columns(net: Network, program: Program, arrivals: FloatArray) -> tuple[Any, ...]:
     """The program with its connections' routes, as the kernel takes it."""
     src, dst, channel = program.sources, program.destinations, program.channels
-    connection = np.full(len(program), -1)
-    apart = np.flatnonzero(src != dst)
-    first = apart
-    if len(apart):
-        each = (src[apart], dst[apart], channel[apart])
-        connection[apart], new = Numbering(net.num_ranks).numbers(*each)
-        first = apart[new]
+    numbering = load_core().Numbering(net.num_ranks)
+    connection, first = numbered(numbering, src, dst, channel)
     offsets, links = net.routes_of(src[first], dst[first], channel[first])
     arrivals = np.ascontiguousarray(arrivals, dtype=np.float64)
     floor = np.maximum(arrivals[program.senders], arrivals[program.receivers])

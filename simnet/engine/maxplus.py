@@ -16,12 +16,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simnet.arrays import frozen
-from simnet.collectives.schedule import Transfers
 from simnet.engine.kernel import load_core
-from simnet.engine.program import FloatArray, IntArray, Program
+from simnet.engine.program import FloatArray, IntArray, Program, columns
 from simnet.engine.timeline import Timeline
 from simnet.network import Network
 
@@ -120,7 +118,7 @@ def _swept(net: Network, program: Program, posted: float, arrivals: FloatArray) 
     first = 0
     for piece in _pieces(program, posted):
         run.collect(first, *piece)
-        first += len(piece[0])
+        first += len(piece[0]) * piece[-1]
     return run if run.sweep() else None
 
 
@@ -133,31 +131,22 @@ def _connect(run: Any, net: Network, keys: IntArray, ranks: tuple[int, ...]) -> 
 
 
 def _pieces(program: Program, posted: float) -> Iterator[tuple[Any, ...]]:
-    """The columns of some transfers at a time, as the compiled pass takes them."""
-    work, first = program.work, 0
-    for block in (work,) if isinstance(work, Transfers) else work.blocks(chunks=False):
-        columns = _columns(block)
-        for begin in range(0, len(block), PIECE):
-            end = min(begin + PIECE, len(block))
-            *each, offsets, deps = columns
-            release = program.releases
-            yield (
-                *(column[begin:end] for column in each),
-                offsets[begin : end + 1],
-                deps,
-                None if release is None else posted + release[first + begin : first + end],
-            )
-        first += len(block)
-
-
-def _columns(block: Transfers) -> tuple[NDArray[Any], ...]:
-    contiguous = np.ascontiguousarray
-    return (
-        contiguous(block.src, dtype=np.int64),
-        contiguous(block.dst, dtype=np.int64),
-        contiguous(block.size, dtype=np.int64),
-        contiguous(block.channel, dtype=np.int64),
-        contiguous(block.reduces, dtype=np.bool_),
-        contiguous(block.dep_offsets, dtype=np.int64),
-        contiguous(block.deps, dtype=np.int64),
-    )
+    """The columns of some transfers at a time, and how often they come."""
+    first = 0
+    for repeated in program.repeats():
+        given, count = columns(repeated), len(repeated.block)
+        if repeated.times > 1:
+            yield *given, None, repeated.times
+        else:
+            *each, offsets, deps = given
+            for begin in range(0, count, PIECE):
+                end = min(begin + PIECE, count)
+                release = program.releases
+                yield (
+                    *(column[begin:end] for column in each),
+                    offsets[begin : end + 1],
+                    deps,
+                    None if release is None else posted + release[first + begin : first + end],
+                    1,
+                )
+        first += len(repeated)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simnet.collectives.collective import Flows
-from simnet.collectives.schedule import Schedule, Transfers, from_blocks
+from simnet.collectives.schedule import Repeated, Schedule, Transfers, from_blocks
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -49,6 +49,23 @@ class Program:
         """The schedule behind it; None for flows."""
         return self.work if isinstance(self.work, Schedule) else None
 
+    def repeats(self) -> Iterator[Repeated]:
+        """The transfers in order, those that come again once; not checked, and nothing is kept.
+
+        Raises
+        ------
+        ValueError
+            If they are not as many as the schedule says.
+        """
+        if isinstance(self.work, Transfers):
+            yield Repeated(block=self.work)
+            return
+        count = 0
+        for repeated in self.work.repeats():
+            count += len(repeated)
+            yield repeated
+        self._check_count(count)
+
     def blocks(self) -> Iterator[Transfers]:
         """The transfers in order, some (usually a step) at a time, checked; nothing is kept.
 
@@ -65,8 +82,11 @@ class Program:
             _check(block, first, len(self.ranks))
             first += len(block)
             yield block
-        if first != len(self):
-            raise ValueError(f"schedule: {first} transfers, but num_transfers is {len(self)}")
+        self._check_count(first)
+
+    def _check_count(self, count: int) -> None:
+        if count != len(self):
+            raise ValueError(f"schedule: {count} transfers, but num_transfers is {len(self)}")
 
     @cached_property
     def transfers(self) -> Transfers:
@@ -206,6 +226,25 @@ class Program:
         return (len(self), self.in_flight, *columns, self.release)
 
 
+def columns(repeated: Repeated) -> tuple[NDArray[Any], ...]:
+    """Source, destination, size, channel, reduces, dep_offsets, deps, as the kernel takes them.
+
+    Sizes are those of every copy where they differ, else of one.
+    """
+    block = repeated.block
+    sizes = block.size if repeated.sizes is None else repeated.sizes.ravel()
+    return (
+        *(_column(each) for each in (block.src, block.dst, sizes, block.channel)),
+        _column(block.reduces, np.bool_),
+        _column(block.dep_offsets),
+        _column(block.deps),
+    )
+
+
+def _column(array: NDArray[Any], dtype: Any = np.int64) -> NDArray[Any]:
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
 def _unpickled(
     ranks: tuple[int, ...], transfers: Transfers, in_flight: int, releases: FloatArray | None
 ) -> Program:
@@ -250,12 +289,14 @@ def compile_flows(flows: Flows, num_ranks: int) -> Program:
             raise ValueError(
                 f"flow {wrong[0]}: {name}={ends[wrong[0]]}, but ranks are 0 … {num_ranks - 1}"
             )
-    ranks = np.unique(np.concatenate([flows.src, flows.dst]))
+    takes_part = np.zeros(num_ranks, dtype=np.bool_)
+    takes_part[flows.src] = takes_part[flows.dst] = True
+    place = np.cumsum(takes_part) - 1
     total = len(flows)
     none = np.empty(0, dtype=np.int64)
     transfers = Transfers(
-        src=np.searchsorted(ranks, flows.src),
-        dst=np.searchsorted(ranks, flows.dst),
+        src=place[flows.src],
+        dst=place[flows.dst],
         size=flows.size,
         reduces=np.zeros(total, dtype=np.bool_),
         channel=flows.channel,
@@ -264,4 +305,5 @@ def compile_flows(flows: Flows, num_ranks: int) -> Program:
         dep_offsets=np.zeros(total + 1, dtype=np.int64),
         deps=none,
     )
+    ranks = np.flatnonzero(takes_part)
     return Program(ranks=tuple(ranks.tolist()), work=transfers, in_flight=0, releases=flows.start)

@@ -60,8 +60,8 @@ class _One:
         pace = float(net.reduce_bandwidth[program.ranks[0]])
         # Two ranks: what one sends the other receives and reduces, for all.
         self._capacity = np.append(net.links.bandwidth[small.orbits], [pace, pace])
-        self._program = core.Program(
-            np.arange(2),
+        self._program = core.Program(np.arange(2), program.in_flight, 2)
+        self._program.add(
             np.zeros(len(one), dtype=np.int64),
             (small.which >= 0).astype(np.int64),
             small.which,
@@ -69,9 +69,7 @@ class _One:
             one.reduces,
             one.dep_offsets,
             one.deps,
-            None,
-            program.in_flight,
-            2,
+            1,
             len(small.delays),
         )
         self._link_bytes = frozen(_link_bytes(small, one))

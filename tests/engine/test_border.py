@@ -13,6 +13,7 @@ from border import (
     drawing,
     finish,
     make_model,
+    make_program,
     real,
     scalars,
     truth,
@@ -35,11 +36,11 @@ def core():
 def test_any_program_runs_or_is_refused(core, transfers, data):
     given_columns = columns(transfers)
     for name in data.draw(st.sets(st.sampled_from(list(given_columns)), min_size=1, max_size=3)):
-        counted = name in ("in_flight", "network_ranks", "connections")
+        counted = name in ("in_flight", "network_ranks", "times", "connections")
         given_columns[name] = data.draw(scalars if counted else arrays(), label=name)
     model = make_model(core)
     try:
-        begin(model, core.Program(*given_columns.values()))
+        begin(model, make_program(core, given_columns))
     except REFUSED:
         return
     finish(model)
@@ -61,7 +62,7 @@ def test_any_graph_of_dependencies_runs_or_is_refused(core, transfers, data):
     }
     model = make_model(core)
     try:
-        job = begin(model, core.Program(*(columns(transfers) | changes).values()))
+        job = begin(model, make_program(core, columns(transfers) | changes))
     except REFUSED:
         return
     finish(model)
@@ -85,7 +86,7 @@ def test_any_connection_carries_or_is_refused(core, data):
     try:
         first = model.add_connections(*connection.values())
         changes = {"connection": whole(first), "connections": first + 1}
-        begin(model, core.Program(*(columns() | changes).values()))
+        begin(model, make_program(core, columns() | changes))
     except REFUSED:
         return
     finish(model)
@@ -104,8 +105,8 @@ def test_any_capacity_carries_or_is_refused(core, capacity, in_flight):
         return
     changes = {"connection": whole(0, 1, 2, 2), "connections": 3, "reduces": truth(0, 1, 0, 1)}
     for size in (5, 0, 2**60):
-        program = (columns(4, in_flight) | changes | {"size": whole(1, size, 7, size)}).values()
-        begin(model, core.Program(*program))
+        program = columns(4, in_flight) | changes | {"size": whole(1, size, 7, size)}
+        begin(model, make_program(core, program))
     finish(model)
 
 
@@ -155,9 +156,9 @@ def test_any_order_of_calls(core, sequence, fails_after):
 
     model, now = make_model(core, draw), 0.0
     programs = {
-        "plain": core.Program(*columns(3).values()),
+        "plain": make_program(core, columns(3)),
         "drawing": drawing(core),
-        "timed": core.Program(*(columns(2, 0) | {"release": real(0.5, 0.25)}).values()),
+        "timed": make_program(core, columns(2, 0) | {"release": real(0.5, 0.25)}),
     }
     for name, arguments in sequence:
         upcoming = model.next_time()
@@ -177,7 +178,7 @@ def test_any_order_of_calls(core, sequence, fails_after):
 
 def test_nobody_arrives_twice(core):
     model = make_model(core)
-    job = begin(model, core.Program(*columns().values()))
+    job = begin(model, make_program(core, columns()))
     finish(model)
     model.arrive(job, 0, 100.0)
     with pytest.raises(ValueError, match="place 0 arrives in job 0 a second time"):
@@ -186,13 +187,13 @@ def test_nobody_arrives_twice(core):
 
 def test_no_sum_of_bytes_leaves_int64(core):
     model = make_model(core)
-    half = core.Program(*(columns(2) | {"size": whole(2**60, 2**60)}).values())
+    half = make_program(core, columns(2) | {"size": whole(2**60, 2**60)})
     for _ in range(2):
         begin(model, half)
     with pytest.raises(ValueError, match=r"brings the model's bytes over 2\^62"):
-        model.post(core.Program(*columns().values()), 0.0)
+        model.post(make_program(core, columns()), 0.0)
     with pytest.raises(ValueError, match=r"transfer 1 brings the bytes over 2\^62"):
-        core.Program(*(columns(2) | {"size": whole(2**62, 1)}).values())
+        make_program(core, columns(2) | {"size": whole(2**62, 1)})
     finish(model)
     carried = whole(0, 0)
     model.carried(1e300, carried)
@@ -201,7 +202,7 @@ def test_no_sum_of_bytes_leaves_int64(core):
 
 def test_a_stall_is_an_error_that_names_the_state(core):
     model = make_model(core)
-    begin(model, core.Program(*columns().values()))
+    begin(model, make_program(core, columns()))
     assert model.advance(0.0, 0.0) == (0.0, [])
     for _ in range(10_000):
         assert model.advance(0.25, 0.25) == (0.25, [])
@@ -228,7 +229,7 @@ def test_objects_are_not_made_from_nothing(core, kind):
 
 def test_the_arrays_may_go_once_they_were_taken(core):
     given_columns = columns(3)
-    program = core.Program(*given_columns.values())
+    program = make_program(core, given_columns)
     for column in given_columns.values():
         if isinstance(column, np.ndarray) and column.size:
             column.fill(np.iinfo(np.int64).max if column.dtype == np.int64 else 1)

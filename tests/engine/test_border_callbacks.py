@@ -5,7 +5,18 @@ import weakref
 
 import numpy as np
 import pytest
-from border import REFUSED, begin, columns, drawing, finish, make_model, real, truth, whole
+from border import (
+    REFUSED,
+    begin,
+    columns,
+    drawing,
+    finish,
+    make_model,
+    make_program,
+    real,
+    truth,
+    whole,
+)
 
 pytestmark = pytest.mark.kernel
 
@@ -55,7 +66,7 @@ def test_a_malformed_draw_is_refused(core, answer):
 )
 def test_a_malformed_rank_is_refused(core, answer):
     model = make_model(core, rank=lambda jobs: answer)
-    program = core.Program(*columns(2).values())
+    program = make_program(core, columns(2))
     begin(model, program)
     begin(model, program)
     with pytest.raises(REFUSED):

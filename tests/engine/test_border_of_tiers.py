@@ -35,6 +35,7 @@ BLOCK = {
     "dep_offsets": whole(0, 0, 1),
     "deps": whole(0),
     "release": None,
+    "times": 1,
 }
 ROUTES = {"offsets": whole(0, 1, 2), "links": whole(0, 0), "delay": real(0.5, 0.25)}
 
@@ -46,7 +47,7 @@ def passes(draw):
     given_columns = {"run": BLOCK, "collect": {"first": 0} | BLOCK, "connect": ROUTES}.get(name, {})
     if name == "finish":
         given_columns = {"left": np.zeros(2), "links": np.zeros(1, dtype=np.int64)}
-    return name, spoiled(draw, given_columns, counted=("first",))
+    return name, spoiled(draw, given_columns, counted=("first", "times"))
 
 
 @given(st.sampled_from([0, 2, 4]), st.integers(0, 2), st.lists(passes(), max_size=12))

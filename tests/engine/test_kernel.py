@@ -3,6 +3,7 @@
 import networkx as nx
 import numpy as np
 import pytest
+from border import columns, make_program
 from cases import flow_sets, graphs, works
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,21 +204,7 @@ def test_the_choice_of_engine():
 
 def program(core, **changes):
     """A program of one transfer, with some of its columns replaced."""
-    columns = {
-        "ranks": np.array([0, 1]),
-        "src": np.array([0]),
-        "dst": np.array([1]),
-        "connection": np.array([0]),
-        "size": np.array([5]),
-        "reduces": np.array([False]),
-        "dep_offsets": np.array([0, 0]),
-        "deps": np.empty(0, dtype=np.int64),
-        "release": None,
-        "in_flight": 1,
-        "network_ranks": 2,
-        "connections": 1,
-    } | changes
-    return core.Program(*columns.values())
+    return make_program(core, columns() | changes)
 
 
 @pytest.mark.parametrize(
@@ -255,6 +242,9 @@ def program(core, **changes):
         {"in_flight": -1},
         {"network_ranks": -2},
         {"network_ranks": 1},
+        {"times": 0},
+        {"times": 2**31},
+        {"times": 3, "size": np.array([5, 5])},
         {"connections": 0},
     ],
     ids=repr,

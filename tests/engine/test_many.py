@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from alone import alone_case
+from border import columns, make_program
 from cases import graphs, works
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -276,22 +277,7 @@ def posted(**changes):
     """A plan of one transfer, and the program that the event loop takes for it."""
     from simnet.engine._kernel import core
 
-    one = np.array([0])
-    given = {
-        "ranks": np.array([0, 1]),
-        "src": one,
-        "dst": one + 1,
-        "connection": one,
-        "size": one + 5,
-        "reduces": np.array([False]),
-        "dep_offsets": np.array([0, 0]),
-        "deps": np.empty(0, dtype=np.int64),
-        "release": None,
-        "in_flight": 1,
-        "network_ranks": 2,
-        "connections": 1,
-    } | changes
-    return made(), core.Program(*given.values())
+    return made(), make_program(core, columns() | changes)
 
 
 @compiled

@@ -237,12 +237,18 @@ def columns(**changes):
         "dep_offsets": np.array([0, 0]),
         "deps": np.empty(0, dtype=np.int64),
         "release": None,
+        "times": 1,
     } | changes
     return tuple(given.values())
 
 
 def route(run, links=(0,), delay=0.5):
     run.connect(np.array([0, len(links)]), np.array(links), np.array([delay]))
+
+
+def route_of_one(run):
+    run.run(*columns())
+    route(run)
 
 
 def test_times_are_found_again_only_when_asked_for():
@@ -273,6 +279,10 @@ def test_a_sweep_needs_the_starts():
         lambda run: run.run(*columns(src=np.array([0, 0]))),
         lambda run: run.run(*columns(channel=np.array([-1]))),
         lambda run: run.run(*columns(release=np.array([0.0, 0.0]))),
+        lambda run: (route_of_one(run), run.run(*columns(times=0))),
+        lambda run: (route_of_one(run), run.run(*columns(times=2))),
+        lambda run: (route_of_one(run), run.run(*columns(size=np.array([1, 1])))),
+        lambda run: (route_of_one(run), run.run(*columns(times=2, release=np.array([0.0])))),
         lambda run: (run.run(*columns()), run.run(*columns())),
         lambda run: route(run),
         lambda run: (run.run(*columns()), route(run, links=(1,))),

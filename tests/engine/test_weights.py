@@ -27,9 +27,10 @@ def carry_out(capacity, routes, weights, sizes, delays):
         None if weights is None else np.concatenate(weights).astype(np.int64),
     )
     zeros, ones = np.zeros(total, dtype=np.int64), np.ones(total, dtype=np.int64)
-    program = core.Program(
-        np.array([0, 1]), zeros, ones, np.arange(total), np.array(sizes), zeros.astype(np.bool_),
-        np.zeros(total + 1, dtype=np.int64), zeros[:0], None, 0, 2, total,
+    program = core.Program(np.array([0, 1]), 0, 2)
+    program.add(
+        zeros, ones, np.arange(total), np.array(sizes), zeros.astype(np.bool_),
+        np.zeros(total + 1, dtype=np.int64), zeros[:0], 1, total,
     )  # fmt: skip
     job = model.post(program, 0.0)
     for place in (0, 1):

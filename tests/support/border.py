@@ -51,6 +51,8 @@ def columns(transfers=1, in_flight=1):
     """Transfers from rank 0 to rank 1 over one connection, none waiting for another."""
     return {
         "ranks": whole(0, 1),
+        "in_flight": in_flight,
+        "network_ranks": 2,
         "src": whole(*[0] * transfers),
         "dst": whole(*[1] * transfers),
         "connection": whole(*[0] * transfers),
@@ -58,11 +60,20 @@ def columns(transfers=1, in_flight=1):
         "reduces": truth(*[False] * transfers),
         "dep_offsets": whole(*[0] * (transfers + 1)),
         "deps": whole(),
-        "release": None,
-        "in_flight": in_flight,
-        "network_ranks": 2,
+        "times": 1,
         "connections": 1,
+        "release": None,
     }
+
+
+def make_program(core, given_columns):
+    """A program of one block; `given_columns` as `columns` gives them."""
+    *arguments, release = given_columns.values()
+    program = core.Program(*arguments[:3])
+    program.add(*arguments[3:])
+    if release is not None:
+        program.release(release)
+    return program
 
 
 def make_model(core, draw=lambda number, size: (0.1, [(0.0, size)]), rank=lambda jobs: jobs):
@@ -75,7 +86,7 @@ def make_model(core, draw=lambda number, size: (0.1, [(0.0, size)]), rank=lambda
 def drawing(core, transfers=4):
     """A program whose transfers draw."""
     changes = {"connection": whole(*[1] * transfers), "connections": 2, "in_flight": 0}
-    return core.Program(*(columns(transfers) | changes).values())
+    return make_program(core, columns(transfers) | changes)
 
 
 def begin(model, program, time=0.0):

@@ -42,7 +42,7 @@ double Model::draw(Leg& leg) {
   int64_t again = 0;
   for (size_t i = 1; i < rounds.size(); ++i) again += rounds[i].size;
   if (again) {
-    if (job.again.empty()) job.again.assign(job.program->count, 0);
+    if (job.again.empty()) job.again.assign(job.program->count(), 0);
     job.again[leg.transfer] = again;
   }
   return delay;
@@ -109,10 +109,8 @@ void Model::ended(uint32_t number, uint32_t transfer, double time) {
   job.progress[transfer].end = time;
   const Transfer& ended = program.transfers[transfer];
   const uint32_t src = ended.src, dst = ended.dst;
-  const uint32_t stop = (&ended + 1)->dependents;
-  for (uint32_t at = ended.dependents; at < stop; ++at) {
-    let_go(job, number, program.dependents[at]);
-  }
+  const uint32_t* const waiting = program.waiting.data() + ended.waiting;
+  for (uint32_t i = 0; i < ended.waiters; ++i) let_go(job, number, transfer + waiting[i]);
   if (!--job.open[src]) leave(number, src, time);
   if (dst != src && !--job.open[dst]) leave(number, dst, time);
 }

@@ -151,7 +151,7 @@ PyObject* events(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     if (!PyObject_TypeCheck(args[0], program_type)) {
       throw std::invalid_argument("events() needs a Program");
     }
-    const auto program = *reinterpret_cast<ProgramObject*>(args[0])->program;
+    const auto program = program_of(args[0]);
     const Array<double> bandwidth(args[1], "bandwidth"), latency(args[2], "latency");
     const Array<int64_t> chosen(args[3], "scenarios");
     Array<double> left(args[4], "left", true);

@@ -29,13 +29,7 @@ class Sum {
 
 }  // namespace
 
-size_t MaxPlus::Hash::operator()(const Key& key) const {
-  uint64_t mixed = (uint64_t{key.src} << 32 | key.dst) ^ static_cast<uint64_t>(key.channel) << 17;
-  mixed = (mixed ^ mixed >> 33) * 0xff51afd7ed558ccdULL;
-  return static_cast<size_t>(mixed ^ mixed >> 33);
-}
-
-MaxPlus::MaxPlus(MaxPlusInput input) : in_(std::move(input)) {
+MaxPlus::MaxPlus(MaxPlusInput input) : in_(std::move(input)), numbers_(in_.ranks.size()) {
   if (in_.capacity.size() < in_.links) throw std::invalid_argument("links without capacity");
   const size_t network_ranks = in_.capacity.size() - in_.links;
   for (const uint32_t rank : in_.ranks) {
@@ -51,14 +45,13 @@ MaxPlus::MaxPlus(MaxPlusInput input) : in_(std::move(input)) {
   if (in_.in_flight >= NONE) throw std::invalid_argument("in_flight is too large");
   links_.resize(in_.capacity.size());
   left_ = in_.arrival;
-  last_of_.assign(in_.ranks.size(), NONE);
 }
 
 // Connections
 
 const std::vector<MaxPlus::Key>& MaxPlus::find_connections(const TransferBlock& block) {
   const uint64_t places = in_.ranks.size();
-  if (numbers_.size() != connections_.size()) throw std::invalid_argument("routes are missing");
+  if (numbers_.count() != connections_.size()) throw std::invalid_argument("routes are missing");
   wanted_.clear();
   found_.resize(block.count);
   for (size_t at = 0; at < block.count; ++at) {
@@ -70,23 +63,17 @@ const std::vector<MaxPlus::Key>& MaxPlus::find_connections(const TransferBlock& 
     found_[at] = NONE;
     if (src == dst) continue;
     const Key key{static_cast<uint32_t>(src), static_cast<uint32_t>(dst), block.channel[at]};
-    uint32_t& last = last_of_[src];
-    if (last < connections_.size() && connections_[last].key == key) {
-      found_[at] = last;
-      continue;
-    }
     if (key.channel < 0) refuse(done_ + at, "has a negative channel");
-    const uint32_t next = static_cast<uint32_t>(connections_.size() + wanted_.size());
-    const auto [entry, is_new] = numbers_.try_emplace(key, next);
-    if (is_new) wanted_.push_back(key);
-    found_[at] = last = entry->second;
+    const uint32_t known = numbers_.count();
+    found_[at] = numbers_.number(key.src, key.dst, key.channel);
+    if (numbers_.count() != known) wanted_.push_back(key);
   }
   return wanted_;
 }
 
 void MaxPlus::connect(const int64_t* links, size_t hops, double delay) {
   const uint32_t number = static_cast<uint32_t>(connections_.size());
-  const size_t place = number - (numbers_.size() - wanted_.size());
+  const size_t place = number - (numbers_.count() - wanted_.size());
   if (place >= wanted_.size()) throw std::invalid_argument("a connection that nobody wants");
   if (!(delay >= 0.0 && delay < INF)) throw std::invalid_argument("delay is no time");
   if (!hops) throw std::invalid_argument("a route without links");
@@ -155,13 +142,34 @@ void MaxPlus::check(const TransferBlock& block, size_t at, size_t first) const {
     refuse(first + at, "has dependencies outside the schedule's");
   }
   for (int64_t dep = begin; dep < end; ++dep) {
-    if (block.deps[dep] < 0 || static_cast<size_t>(block.deps[dep]) >= first + at) {
+    const int64_t id = block.deps[dep];
+    if (id < 0 || static_cast<size_t>(id + block.shift) >= first + at) {
       refuse(first + at, "depends on one that is not before it");
     }
   }
 }
 
+void MaxPlus::check_copies(const TransferBlock& block) const {
+  const size_t copies = block.num_sizes > block.count ? block.times : 1;
+  const bool nothing = block.times < 1 || (block.times > 1 && !block.count);
+  if (nothing || block.num_sizes != block.count * copies) {
+    throw std::invalid_argument(std::to_string(block.count) + " transfers, " +
+                                std::to_string(block.times) + " times, with " +
+                                std::to_string(block.num_sizes) + " sizes");
+  }
+  if (block.times > 1 && block.release) throw std::invalid_argument("copies that are released");
+}
+
 bool MaxPlus::run(const TransferBlock& block) {
+  check_copies(block);
+  TransferBlock copy = block;
+  for (size_t time = 0; time < block.times; ++time, copy.go_to_next()) {
+    if (!run_copy(copy)) return false;
+  }
+  return true;
+}
+
+bool MaxPlus::run_copy(const TransferBlock& block) {
   if (block.count > in_.transfers - done_) throw std::invalid_argument("too many transfers");
   for (size_t at = 0; at < block.count; ++at) {
     check(block, at, done_);
@@ -169,7 +177,7 @@ bool MaxPlus::run(const TransferBlock& block) {
     double ready = std::max(in_.arrival[src], in_.arrival[dst]);
     if (block.release) ready = std::max(ready, block.release[at]);
     for (int64_t dep = block.dep_offsets[at]; dep < block.dep_offsets[at + 1]; ++dep) {
-      ready = std::max(ready, in_.end[block.deps[dep]]);
+      ready = std::max(ready, in_.end[block.deps[dep] + block.shift]);
     }
     Span span{ready, ready};
     if (src != dst && !send(block, at, span)) return false;
@@ -242,12 +250,13 @@ bool MaxPlus::take_turn(Connection& one, const TransferBlock& block, size_t at, 
 
 bool MaxPlus::waits_for(const TransferBlock& block, size_t at, size_t id) const {
   const int64_t* const end = block.deps + block.dep_offsets[at + 1];
-  return std::find(block.deps + block.dep_offsets[at], end, static_cast<int64_t>(id)) != end;
+  return std::find(block.deps + block.dep_offsets[at], end, static_cast<int64_t>(id) - block.shift) !=
+         end;
 }
 
 bool MaxPlus::is_late(const TransferBlock& block, size_t at, double ready) const {
   for (int64_t dep = block.dep_offsets[at]; dep < block.dep_offsets[at + 1]; ++dep) {
-    const size_t id = static_cast<size_t>(block.deps[dep]);
+    const size_t id = static_cast<size_t>(block.deps[dep] + block.shift);
     if (in_.end[id] == ready && (vanishing_ || instant_[id])) return true;
   }
   return false;
@@ -275,9 +284,17 @@ bool MaxPlus::occupy(uint32_t number, double enter, double end, double rate) {
 // The sweep
 
 void MaxPlus::collect(const TransferBlock& block, size_t first) {
-  if (!in_.start || first + block.count > done_) throw std::invalid_argument("a block that has not run");
   find_connections(block);
-  if (!wanted_.empty()) throw std::invalid_argument("a block that has not run");
+  if (!in_.start || !wanted_.empty()) throw std::invalid_argument("a block that has not run");
+  check_copies(block);
+  TransferBlock copy = block;
+  for (size_t time = 0; time < block.times; ++time, copy.go_to_next()) {
+    collect_copy(copy, first + time * block.count);
+  }
+}
+
+void MaxPlus::collect_copy(const TransferBlock& block, size_t first) {
+  if (first + block.count > done_) throw std::invalid_argument("a block that has not run");
   for (size_t at = 0; at < block.count; ++at) {
     if (found_[at] == NONE || block.size[at] <= 0) continue;
     const Connection& one = connections_[found_[at]];

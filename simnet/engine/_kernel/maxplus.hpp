@@ -6,24 +6,31 @@
 #include <stddef.h>
 
 #include <cstdint>
-#include <unordered_map>
 #include <vector>
 
 #include "heap.hpp"
+#include "numbering.hpp"
 
 namespace simnet {
 
 // Times that differ by less, relatively, are one instant; a link that is fuller by less is full.
 constexpr double ROUNDING = 1e-13;
 
-// Consecutive transfers of a schedule; offsets of deps count from this block's first.
+// Consecutive transfers of a schedule that come `times` times, one copy after the other; offsets of
+// deps count from this block's first.
 struct TransferBlock {
-  size_t count, num_deps;
+  size_t count, times, num_sizes, num_deps;
   const int64_t *src, *dst;  // places in the group; equal for a join
-  const int64_t *size, *channel;
+  const int64_t *size, *channel;  // num_sizes sizes: of one copy for all of them, or of every copy
   const uint8_t* reduces;
   const int64_t *dep_offsets, *deps;
   const double* release;  // absolute seconds; or null
+  int64_t shift = 0;      // how far the deps of this copy are behind those of the first
+
+  void go_to_next() {
+    shift += static_cast<int64_t>(count);
+    if (num_sizes > count) size += count;
+  }
 };
 
 // What the pass runs over; the arrays outlive it.
@@ -45,9 +52,6 @@ class MaxPlus {
   struct Key {
     uint32_t src, dst;
     int64_t channel;
-    bool operator==(const Key& other) const {
-      return src == other.src && dst == other.dst && channel == other.channel;
-    }
   };
 
   // Connections that a block needs and that have no route yet; `connect` gives each its route.
@@ -71,9 +75,6 @@ class MaxPlus {
   void carried(int64_t* links) const;
 
  private:
-  struct Hash {
-    size_t operator()(const Key& key) const;
-  };
   struct Connection {
     double delay = 0.0, rate = INF;
     double free = -INF;     // when it may start the next, where one is in flight at a time
@@ -102,6 +103,9 @@ class MaxPlus {
     double start, end;
   };
 
+  void check_copies(const TransferBlock& block) const;
+  bool run_copy(const TransferBlock& block);
+  void collect_copy(const TransferBlock& block, size_t first);
   bool send(const TransferBlock& block, size_t at, Span& span);
   bool reduce(const Connection& one, double size, Span& span);
   void add_user(uint32_t link, uint32_t connection, double rate);
@@ -121,8 +125,7 @@ class MaxPlus {
   std::vector<Connection> connections_;
   std::vector<uint32_t> route_links_;
   std::vector<double> flights_;  // of each connection: when each place in flight is free
-  std::unordered_map<Key, uint32_t, Hash> numbers_;
-  std::vector<uint32_t> last_of_;  // of each place: the connection it sent over last
+  Numbering numbers_;
   std::vector<Key> wanted_;
   std::vector<uint32_t> found_;  // the connection of each transfer of the present block
   std::vector<uint32_t> doubted_;

@@ -74,7 +74,8 @@ PyObject* pass_new(PyTypeObject* type, PyObject* args, PyObject*) {
   });
 }
 
-// A block's columns: src, dst, size, channel, reduces, dep_offsets, deps, release or None.
+// A block's columns, and how often it comes: src, dst, size, channel, reduces, dep_offsets, deps,
+// release or None, times.
 class Columns {
  public:
   explicit Columns(PyObject* const* args)
@@ -87,7 +88,6 @@ class Columns {
         deps_(args[6], "deps") {
     const size_t count = src_.size();
     dst_.expect(count, "dst");
-    size_.expect(count, "size");
     channel_.expect(count, "channel");
     reduces_.expect(count, "reduces");
     offsets_.expect(count + 1, "dep_offsets");
@@ -95,14 +95,15 @@ class Columns {
       release_ = std::make_unique<Array<double>>(args[7], "release");
       release_->expect(count, "release");
     }
+    times_ = to_index(args[8], "times");
   }
 
-  static constexpr Py_ssize_t COUNT = 8;
+  static constexpr Py_ssize_t COUNT = 9;
 
   TransferBlock block() const {
-    return {src_.size(),  deps_.size(),    src_.data(),     dst_.data(),  size_.data(),
-            channel_.data(), reduces_.data(), offsets_.data(), deps_.data(),
-            release_ ? release_->data() : nullptr};
+    return {src_.size(),     times_,          size_.size(),    deps_.size(), src_.data(),
+            dst_.data(),     size_.data(),    channel_.data(), reduces_.data(),
+            offsets_.data(), deps_.data(),    release_ ? release_->data() : nullptr};
   }
 
  private:
@@ -110,6 +111,7 @@ class Columns {
   Array<uint8_t> reduces_;
   Array<int64_t> offsets_, deps_;
   std::unique_ptr<Array<double>> release_;
+  size_t times_;
 };
 
 PyObject* truth(bool value) { return checked(PyBool_FromLong(value)); }

@@ -53,9 +53,9 @@ uint32_t Model::post(std::shared_ptr<const Program> program, double time) {
   if (!(time >= now_)) throw std::invalid_argument("posted at an instant that has passed");
   auto job = std::make_unique<Job>();
   job->posted = time;
-  job->progress.reserve(program->count);
-  for (uint32_t i = 0; i < program->count; ++i) {
-    job->progress.push_back({NEVER, NEVER, program->transfers[i].holds});
+  job->progress.reserve(program->count());
+  for (const Transfer& transfer : program->transfers) {
+    job->progress.push_back({NEVER, NEVER, transfer.holds});
   }
   job->open = program->touching;
   job->arrived.assign(program->ranks.size(), 0);

@@ -128,7 +128,7 @@ PyObject* post(PyObject* self, PyObject* const* args, Py_ssize_t count) {
       PyErr_SetString(PyExc_TypeError, "post() needs a Program");
       throw PythonError();
     }
-    const auto& program = *reinterpret_cast<ProgramObject*>(args[0])->program;
+    const auto& program = program_of(args[0]);
     if (program->connections > model.num_connections()) {
       throw std::invalid_argument("the program has connections of another model");
     }
@@ -136,12 +136,11 @@ PyObject* post(PyObject* self, PyObject* const* args, Py_ssize_t count) {
       throw std::invalid_argument("the program has ranks of another model");
     }
     int64_t& bytes = reinterpret_cast<ModelObject*>(self)->bytes;
-    const int64_t more = reinterpret_cast<ProgramObject*>(args[0])->bytes;
-    if (more > MOST_BYTES - bytes) {
+    if (program->bytes > MOST_BYTES - bytes) {
       throw std::invalid_argument("the program brings the model's bytes over 2^62");
     }
     const uint32_t number = model.post(program, to_double(args[1], "time"));
-    bytes += more;
+    bytes += program->bytes;
     return checked(PyLong_FromUnsignedLong(number));
   });
 }

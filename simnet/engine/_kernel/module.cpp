@@ -18,6 +18,7 @@ PyModuleDef definition = {PyModuleDef_HEAD_INIT,
 PyMODINIT_FUNC PyInit_core() {
   return simnet::guarded<PyObject*>(nullptr, [] {
     simnet::Ref module(simnet::checked(PyModule_Create(&definition)));
+    simnet::add_numbering(module.get());
     simnet::add_program(module.get());
     simnet::add_model(module.get());
     simnet::add_max_plus(module.get());

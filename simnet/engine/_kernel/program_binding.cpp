@@ -7,74 +7,113 @@ PyTypeObject* program_type = nullptr;
 
 namespace {
 
+ProgramObject& object_of(PyObject* self) { return *reinterpret_cast<ProgramObject*>(self); }
+
 void program_dealloc(PyObject* self) {
-  delete reinterpret_cast<ProgramObject*>(self)->program;
+  delete object_of(self).builder;
+  delete object_of(self).program;
   free_object(self);
 }
 
-int64_t sum_bytes(const Array<int64_t>& sizes) {
-  int64_t sum = 0;
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    if (sizes.data()[i] > MOST_BYTES - sum) {
-      throw std::invalid_argument("transfer " + std::to_string(i) + " brings the bytes over 2^62");
-    }
-    sum += sizes.data()[i];
+// src, dst, connection, size, reduces, dep_offsets, deps: the columns of a block.
+class Columns {
+ public:
+  static constexpr Py_ssize_t COUNT = 7;
+
+  explicit Columns(PyObject* const* args)
+      : src_(args[0], "src"),
+        dst_(args[1], "dst"),
+        connection_(args[2], "connection"),
+        size_(args[3], "size"),
+        reduces_(args[4], "reduces"),
+        offsets_(args[5], "dep_offsets"),
+        deps_(args[6], "deps") {
+    const size_t count = src_.size();
+    dst_.expect(count, "dst");
+    connection_.expect(count, "connection");
+    reduces_.expect(count, "reduces");
+    offsets_.expect(count + 1, "dep_offsets");
   }
-  return sum;
+
+  ProgramBlock block(size_t times) const {
+    return {src_.size(),    times,          size_.size(),       deps_.size(),
+            src_.data(),    dst_.data(),    connection_.data(), size_.data(),
+            reduces_.data(), offsets_.data(), deps_.data()};
+  }
+
+ private:
+  Array<int64_t> src_, dst_, connection_, size_;
+  Array<uint8_t> reduces_;
+  Array<int64_t> offsets_, deps_;
+};
+
+std::vector<uint32_t> to_ranks(const Array<int64_t>& ranks) {
+  for (size_t place = 0; place < ranks.size(); ++place) {
+    const int64_t rank = ranks.data()[place];
+    if (rank < 0 || rank >= static_cast<int64_t>(NONE)) {
+      throw std::invalid_argument("rank " + std::to_string(rank) + " is not one of the network's");
+    }
+  }
+  return std::vector<uint32_t>(ranks.data(), ranks.data() + ranks.size());
 }
 
-// Program(ranks, src, dst, connection, size, reduces, dep_offsets, deps, release, in_flight,
-//         network_ranks, connections)
+// Program(ranks, in_flight, network_ranks), empty at first
 PyObject* program_new(PyTypeObject* type, PyObject* args, PyObject*) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
-    PyObject *ranks, *src, *dst, *connection, *size, *reduces, *offsets, *deps, *release;
-    PyObject *in_flight, *network_ranks, *connections;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOOOO", &ranks, &src, &dst, &connection, &size, &reduces,
-                          &offsets, &deps, &release, &in_flight, &network_ranks, &connections)) {
-      throw PythonError();
-    }
-    const Array<int64_t> ranks_of(ranks, "ranks"), src_of(src, "src"), dst_of(dst, "dst"),
-        connection_of(connection, "connection"), size_of(size, "size"),
-        offsets_of(offsets, "dep_offsets"), deps_of(deps, "deps");
-    const Array<uint8_t> reduces_of(reduces, "reduces");
-    const size_t total = size_of.size();
-    src_of.expect(total, "src");
-    dst_of.expect(total, "dst");
-    connection_of.expect(total, "connection");
-    reduces_of.expect(total, "reduces");
-    offsets_of.expect(total + 1, "dep_offsets");
-    std::unique_ptr<Array<double>> release_of;
-    if (release != Py_None) {
-      release_of = std::make_unique<Array<double>>(release, "release");
-      release_of->expect(total, "release");
-    }
-    ProgramColumns columns{total,
-                           ranks_of.size(),
-                           deps_of.size(),
-                           ranks_of.data(),
-                           src_of.data(),
-                           dst_of.data(),
-                           connection_of.data(),
-                           size_of.data(),
-                           reduces_of.data(),
-                           offsets_of.data(),
-                           deps_of.data(),
-                           release_of ? release_of->data() : nullptr,
-                           to_index(in_flight, "in_flight")};
-    auto program = std::make_shared<const Program>(
-        make_program(columns, to_index(network_ranks, "network_ranks"),
-                     to_index(connections, "connections")));
-    const int64_t bytes = sum_bytes(size_of);
+    PyObject *ranks, *in_flight, *network_ranks;
+    if (!PyArg_ParseTuple(args, "OOO", &ranks, &in_flight, &network_ranks)) throw PythonError();
+    auto builder = std::make_unique<ProgramBuilder>(
+        to_ranks({ranks, "ranks"}), to_index(network_ranks, "network_ranks"),
+        to_index(in_flight, "in_flight"));
     PyObject* self = allocate(type);
-    reinterpret_cast<ProgramObject*>(self)->bytes = bytes;
-    reinterpret_cast<ProgramObject*>(self)->program =
-        new std::shared_ptr<const Program>(std::move(program));
+    object_of(self).builder = builder.release();
     return self;
   });
 }
 
+ProgramBuilder& builder_of(PyObject* self) {
+  if (!object_of(self).builder) throw std::invalid_argument("the program is in use already");
+  return *object_of(self).builder;
+}
+
+// expect(transfers): make room
+PyObject* expect(PyObject* self, PyObject* transfers) {
+  return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+    builder_of(self).expect(to_index(transfers, "transfers"));
+    return none();
+  });
+}
+
+// add(*columns, times, connections): append a block, so many times
+PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+  return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+    expect_args(count, Columns::COUNT + 2);
+    const Columns columns(args);
+    const size_t times = to_index(args[Columns::COUNT], "times");
+    builder_of(self).add(columns.block(times), to_index(args[Columns::COUNT + 1], "connections"));
+    return none();
+  });
+}
+
+// release(after): let transfers start at these times after posting at the earliest
+PyObject* release(PyObject* self, PyObject* times) {
+  return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+    const Array<double> after(times, "release");
+    builder_of(self).release(after.data(), after.size());
+    return none();
+  });
+}
+
+PyMethodDef program_methods[] = {
+    {"expect", expect, METH_O, nullptr},
+    {"add", method(add), METH_FASTCALL, nullptr},
+    {"release", release, METH_O, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
 PyType_Slot program_slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(program_new)},
+    {Py_tp_methods, program_methods},
     {Py_tp_dealloc, reinterpret_cast<void*>(program_dealloc)},
     {Py_tp_doc, const_cast<char*>("A piece of work as arrays; see simnet.engine.kernel.")},
     {0, nullptr},
@@ -84,6 +123,16 @@ PyType_Spec spec = {"simnet.engine._kernel.core.Program", sizeof(ProgramObject),
                     Py_TPFLAGS_DEFAULT, program_slots};
 
 }  // namespace
+
+const std::shared_ptr<const Program>& program_of(PyObject* self) {
+  ProgramObject& object = object_of(self);
+  if (!object.program) {
+    object.program = new std::shared_ptr<const Program>(builder_of(self).finish());
+    delete object.builder;
+    object.builder = nullptr;
+  }
+  return *object.program;
+}
 
 void add_program(PyObject* module) {
   program_type = add_type(module, "Program", spec);

@@ -11,9 +11,12 @@ namespace simnet {
 
 struct ProgramObject {
   PyObject_HEAD
+  ProgramBuilder* builder;  // until it is first used
   std::shared_ptr<const Program>* program;
-  int64_t bytes;  // of all transfers
 };
+
+// A program that is used, and from now on complete.
+const std::shared_ptr<const Program>& program_of(PyObject* self);
 
 extern PyTypeObject* program_type;
 

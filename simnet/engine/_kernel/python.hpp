@@ -14,10 +14,6 @@
 
 namespace simnet {
 
-// Of a message with all that is sent again, a program, all programs of a model: so that no sum of
-// bytes leaves int64.
-constexpr int64_t MOST_BYTES = int64_t{1} << 62;
-
 // Run `body`, turning what it throws into a Python exception; `failed` is what is returned then.
 template <class Result, class Body>
 Result guarded(Result failed, Body body) {
@@ -120,6 +116,7 @@ inline PyTypeObject* add_type(PyObject* module, const char* name, PyType_Spec& s
 }
 
 // What the module offers, one file each.
+void add_numbering(PyObject* module);
 void add_program(PyObject* module);
 void add_model(PyObject* module);
 void add_max_plus(PyObject* module);
