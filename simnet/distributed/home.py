@@ -4,6 +4,10 @@ Of ranks that are threads one runs at a time. Where the system wakes the next on
 instead of the present one, each hand-over costs a signal between the two and cold caches: measured
 on two cores, 26 µs in place of 8, and as much again in what the ranks do. So the loop stays on one
 processor, and whoever waits for a turn wakes there; while it runs it may be anywhere.
+
+Nor may the woken push its waker aside, as the system lets a thread do that has slept: it would
+find that the waker still holds Python's lock, and sleep again. Measured, 2.6 switches a call in
+place of 8.2.
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 Processors = frozenset[int]
 MOVE_EVERY_S = 0.1
@@ -78,6 +83,24 @@ class Home:
             _allow(self.everywhere)
 
 
+@contextmanager
+def polite() -> Iterator[None]:
+    """Let this thread, and those that it starts, not push aside who wakes them."""
+    if not hasattr(os, "SCHED_BATCH") or os.sched_getscheduler(0) != os.SCHED_OTHER:
+        yield
+        return
+    _schedule(os.SCHED_BATCH)
+    try:
+        yield
+    finally:
+        _schedule(os.SCHED_OTHER)
+
+
+def _schedule(policy: int) -> None:
+    with suppress(OSError):
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+
+
 def _present_processor() -> Callable[[], int]:
     """What tells the processor of the calling thread; -1 where nothing does."""
     if not hasattr(os, "sched_setaffinity"):
@@ -95,7 +118,5 @@ def _allowed() -> Processors:
 
 def _allow(processors: Processors, thread: int = 0) -> None:
     """Let a thread (or this one) run on some processors only, if the system lets us say so."""
-    try:
+    with suppress(OSError):
         os.sched_setaffinity(thread, processors)
-    except OSError:
-        return

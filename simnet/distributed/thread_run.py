@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
-import torch
-
 from simnet.distributed.exchange import make_exchange
-from simnet.distributed.home import Home
+from simnet.distributed.home import Home, polite
 from simnet.distributed.kinds import Threads
 from simnet.distributed.launch import Plan
 from simnet.distributed.output import prefixed_output
 from simnet.distributed.progress import Progress
 from simnet.distributed.random_states import RandomStates
+from simnet.distributed.settings import settings_restored
 from simnet.distributed.steps import steps_told
 from simnet.distributed.threads import ThreadDriver, ThreadSeat
 from simnet.distributed.virtual_time import virtual_time
@@ -25,7 +23,6 @@ from simnet.ranks.data import no_data
 from simnet.ranks.member import Member
 from simnet.ranks.seat import Seat
 from simnet.ranks.session import Session
-from simnet.workload import dispatch_notes
 from simnet.workload.run import Run, make_run
 from simnet.workload.trace import make_trace
 
@@ -48,6 +45,7 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
             undo.enter_context(virtual_time(train))
         states = RandomStates(count, seed)
         undo.callback(states.restore)
+        undo.enter_context(polite())
         home = Home()
         undo.callback(home.leave)
         undo.callback(progress.close)
@@ -67,31 +65,3 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
         session.run(drivers, progress.show)
     trace = make_trace(session, plan.compute_name, plan.poll_interval)
     return make_run(session, plan.compute_name, trace)
-
-
-@contextmanager
-def settings_restored() -> Iterator[None]:
-    """Put back what ranks change that a process has one of: torch's settings, the environment."""
-    notes = dispatch_notes.present()
-    dtype = torch.get_default_dtype()
-    deterministic = _deterministic()
-    environment = dict(os.environ)
-    try:
-        yield
-    finally:
-        dispatch_notes.put(notes)
-        torch.set_default_dtype(dtype)
-        if _deterministic() != deterministic:
-            enabled, warn_only = deterministic
-            torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-        for name in os.environ.keys() - environment.keys():
-            os.environ.pop(name, None)
-        changed = {n: value for n, value in environment.items() if os.environ.get(n) != value}
-        os.environ.update(changed)
-
-
-def _deterministic() -> tuple[bool, bool]:
-    return (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )

@@ -139,9 +139,9 @@ class ThreadDriver:
         self._home.leave()
         self._parked = False
         result, error = None, None
-        seat = self._make_seat(self, member)
-        enter(seat)
         try:
+            seat = self._make_seat(self, member)
+            enter(seat)
             if not self._ending:
                 with seat.at_work():
                     result = self._body(seat)

@@ -38,15 +38,49 @@ def test_a_default_dtype_is_the_ranks_own():
     assert torch.get_default_dtype() is torch.float32
 
 
+def of_the_process():
+    umask = os.umask(0o022)
+    os.umask(umask)
+    return {
+        "dtype": torch.get_default_dtype(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "warns": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "threads": torch.get_num_threads(),
+        "products": torch.get_float32_matmul_precision(),
+        "cudnn": (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark),
+        "mkldnn": torch.backends.mkldnn.enabled,
+        "printed": str(torch.tensor(1 / 3)) + str(np.float64(1 / 3)) + str(np.ones(1) / 3),
+        "anomalies": torch.is_anomaly_enabled(),
+        "numpy errors": np.geterr(),
+        "recursion": sys.getrecursionlimit(),
+        "gc": gc.isenabled(),
+        "folder": os.getcwd(),
+        "umask": umask,
+        "environment": dict(os.environ),
+    }
+
+
 @pytest.mark.parametrize("fails", [False, True])
-def test_settings_of_the_process_are_put_back(fails, monkeypatch):
+def test_settings_of_the_process_are_put_back(fails, monkeypatch, tmp_path):
     monkeypatch.setenv("SIMNET_KEPT", "before")
     monkeypatch.setenv("SIMNET_DELETED", "before")
-    environment = dict(os.environ)
+    before = of_the_process()
 
     def train(rank, world_size):
         torch.set_default_dtype(torch.float64)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_num_threads(before["threads"] + 1)
+        torch.set_float32_matmul_precision("medium")
+        torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = True
+        torch.backends.mkldnn.enabled = False
+        torch.set_printoptions(precision=2)
+        torch.autograd.set_detect_anomaly(True)
+        np.set_printoptions(precision=2)
+        np.seterr(all="raise")
+        sys.setrecursionlimit(before["recursion"] + 100)
+        gc.disable()
+        os.chdir(tmp_path)
+        os.umask(0o077)
         os.environ["SIMNET_KEPT"] = os.environ["SIMNET_NEW"] = "after"
         os.environ.pop("SIMNET_DELETED", None)
         if fails:
@@ -57,10 +91,7 @@ def test_settings_of_the_process_are_put_back(fails, monkeypatch):
             run(train)
     else:
         run(train)
-    assert torch.get_default_dtype() is torch.float32
-    assert not torch.are_deterministic_algorithms_enabled()
-    assert not torch.is_deterministic_algorithms_warn_only_enabled()
-    assert dict(os.environ) == environment
+    assert of_the_process() == before
 
 
 def test_modes_that_ranks_left_in_another_order_than_entered_are_not_kept_in_mind():
@@ -262,3 +293,18 @@ def test_ranks_run_and_leave_others_where_they_may():
     with pytest.raises(KeyError):
         run(lambda rank, world_size: {}[rank])
     assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the system has no such policy")
+@pytest.mark.parametrize("name", ["SCHED_OTHER", "SCHED_BATCH"])
+def test_the_caller_is_scheduled_as_before(name):
+    policy = getattr(os, name)
+    os.sched_setscheduler(0, policy, os.sched_param(0))
+    try:
+        inside = run(lambda rank, world_size: os.sched_getscheduler(0))
+        with pytest.raises(KeyError):
+            run(lambda rank, world_size: {}[rank])
+        assert os.sched_getscheduler(0) == policy
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    assert inside == (os.SCHED_BATCH,) * 3

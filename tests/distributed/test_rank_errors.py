@@ -50,6 +50,20 @@ def test_who_asks_for_cuda_in_vain_is_told_what_to_write(kind):
     assert any("choose the device by availability" in note for note in caught.value.__notes__)
 
 
+def test_a_compute_model_that_fails_for_one_rank_ends_the_run():
+    class Broken:
+        name = "broken"
+
+        def meter(self, rank, seed):
+            if rank == 1:
+                raise LookupError("no such device")
+
+    with pytest.raises(LookupError, match="no such device") as caught:
+        simnet.run(lambda rank, world_size: rank, NET, compute=Broken(), quiet=True)
+
+    assert caught.value.__notes__ == ["on rank 1 at virtual time 0 s"]
+
+
 def test_the_other_ranks_are_ended_and_their_cleanup_runs():
     ended = []
 
