@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -63,6 +64,7 @@ def main(job: dict[str, Any]) -> None:
     except (EOFError, OSError):
         told.set()
     else:
+        gc.freeze()  # else each rank's collector would look at torch, and copy it
         left = {_fork(address, key, number, settings, packed): number for number in settings}
         groups = list(left)
         threading.Thread(target=_end_with_input, args=(left, told), daemon=True).start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-import select
 import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -53,8 +52,6 @@ class ProcessDriver:
         self._connection, self._pid, self._parcels = connection, pid, parcels
         self._watchdog, self._why_lost = watchdog, why_lost
         self._line = Line(connection)
-        self._poll = select.poll()
-        self._poll.register(connection, select.POLLIN)
         self._calls: list[Call] = []  # those that the process has numbered
         self._open: dict[int, Ticket] = {}  # by the process's own numbers
         self._inbox: list[tuple[Any, ...]] = []
@@ -70,7 +67,8 @@ class ProcessDriver:
     def settle(self, member: Member) -> Wait | None:
         """Take up what the process asks for until it waits or has ended."""
         while not member.ended:
-            wait = self._take_up(member, *self._next(member))
+            verb, *rest = self._next(member)
+            wait: Wait | None = getattr(self, f"_on_{verb}")(member, *rest)
             if wait is not None:
                 if self._failed is None:
                     self._waits = True
@@ -92,7 +90,7 @@ class ProcessDriver:
             return ask_where(self._parcels.folder, member.number, self._pid)
         self._tell("where")
         with contextlib.suppress(EOFError, OSError):
-            while self._line.pending or self._connection.poll(ANSWER_S):
+            while self._line.is_in(ANSWER_S):
                 for message in self._line.receive():
                     if message[0] == "here":
                         return str(message[1])
@@ -100,38 +98,31 @@ class ProcessDriver:
         return ""
 
     def _reply(self, member: Member, value: Any) -> None:
-        over = {number: each for number, each in self._open.items() if each.over}
-        self._open = {number: each for number, each in self._open.items() if not each.over}
-        news = [
-            (number, each.source, each.error, self._parcels.pack_again(each.outputs()))
-            for number, each in over.items()
-        ]
+        over = [(number, each) for number, each in self._open.items() if each.over]
+        news = []
+        for number, each in over:
+            del self._open[number]
+            outputs = self._parcels.pack_again(each.outputs())
+            news.append((number, each.source, each.error, outputs))
         self._waits = False
         self._tell("go", member.now, news, value)
 
     def _tell(self, *message: Any) -> None:
-        with contextlib.suppress(OSError):  # it has gone: the next message says so
+        try:  # noqa: SIM105 (suppress takes longer)
             self._line.send(message)
+        except OSError:
+            pass  # it has gone: the next message says so
 
     def _next(self, member: Member) -> tuple[Any, ...]:
         if not self._inbox:
             try:
-                self._watchdog.follow(member, self._is_in, str(self._pid))
+                self._watchdog.follow(member, self._line.is_in, str(self._pid))
                 self._inbox = self._line.receive()
             except (EOFError, OSError):
                 why = self._why_lost()
                 error = RankLostError(f"rank {member.number}'s process ended without a word{why}")
                 return ("end", None, error)
         return self._inbox.pop(0)
-
-    def _is_in(self, seconds: float) -> bool:
-        """Wait for a message; `Connection.poll` takes longer than all the rest of a turn."""
-        return self._line.pending or bool(self._poll.poll(1000 * seconds))
-
-    def _take_up(self, member: Member, verb: str, *rest: Any) -> Wait | None:
-        """Carry out one message; returns a wait if it is one."""
-        result: Wait | None = getattr(self, f"_on_{verb}")(member, *rest)
-        return result
 
     def _on_call(self, member: Member, call: Call) -> None:
         self._calls.append(call)

@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
 from simnet.distributed.portable import unpack_error
 from simnet.distributed.wire import Line, Parcels
@@ -104,7 +104,7 @@ class ProcessSeat(Seat):
     def _wait(self, wait: Sleep | Poll | Lookup) -> None:
         with self._lock:
             if isinstance(wait, Sleep):
-                numbers = tuple(handle.number for handle in wait.tickets)
+                numbers = [handle.number for handle in wait.tickets]
                 self.tell("sleep", numbers, wait.until, wait.why, wait.duration)
             elif isinstance(wait, Poll):
                 self.tell("poll", wait.interval)
@@ -146,14 +146,16 @@ class ProcessSeat(Seat):
         try:
             self._line.send(messages)
         except OSError:
-            self.ended = True
-            raise EndedError from None
+            self._end()
 
     def _hear(self) -> Any:
         """Send all, and wait until the run says how it goes on."""
         self.send_kept()
         while True:
-            verb, *rest = self._receive()
+            try:
+                verb, *rest = self._line.receive()
+            except EOFError:  # the run has gone
+                self._end()
             if verb == "go":
                 self._now, ended, value = rest
                 for number, source, error, data in ended:
@@ -166,15 +168,11 @@ class ProcessSeat(Seat):
             elif verb == "raise":
                 raise self._refused(*rest)
             else:
-                self.ended = True
-                raise EndedError
+                self._end()
 
-    def _receive(self) -> Any:
-        try:
-            return self._line.receive()
-        except EOFError:  # the run has gone
-            self.ended = True
-            raise EndedError from None
+    def _end(self) -> NoReturn:
+        self.ended = True
+        raise EndedError from None
 
     def _refused(self, packed: bytes, numbers: Sequence[int]) -> BaseException:
         """Note which calls the run has not taken, and return why."""

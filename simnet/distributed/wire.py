@@ -6,6 +6,7 @@ import ctypes
 import os
 import pickle
 import secrets
+import socket
 import struct
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 LENGTH = struct.Struct("!Q")
-AT_ONCE = 1 << 16
+AT_ONCE = 1 << 13
 LARGE = 1 << 16  # bytes from which a tensor goes through a file in memory instead of the socket
 
 _NAMES = {
@@ -43,11 +44,7 @@ class Line:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._come = bytearray()
-
-    @property
-    def pending(self) -> bool:
-        """Whether something has been read that nobody has received."""
-        return bool(self._come)
+        self._patience = 0.0  # seconds that a read takes at most; 0 for no end
 
     def send(self, message: Any) -> None:
         """Send one message; OSError if the other end has gone."""
@@ -59,6 +56,22 @@ class Line:
             while rest:
                 rest = rest[os.write(self._connection.fileno(), rest) :]
 
+    def is_in(self, seconds: float) -> bool:
+        """Wait at most so long for something to receive, be it that the other end has gone.
+
+        The read itself has the limit: to poll first would take as long as to read.
+        """
+        if not self._come:
+            if seconds != self._patience:
+                self._limit(seconds)
+            try:
+                self._come += os.read(self._connection.fileno(), AT_ONCE)
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True  # receiving will say so
+        return True
+
     def receive(self) -> Any:
         """Wait for one message.
 
@@ -67,24 +80,36 @@ class Line:
         EOFError
             If the other end has gone.
         """
+        come = self._come
         while True:
-            whole = LENGTH.size
-            if len(self._come) >= whole:
-                whole += LENGTH.unpack_from(self._come)[0]
-                if len(self._come) >= whole:
-                    body = bytes(memoryview(self._come)[LENGTH.size : whole])
-                    del self._come[:whole]
+            size = LENGTH.size
+            if len(come) >= size:
+                size += LENGTH.unpack_from(come)[0]
+                if len(come) >= size:
+                    body = come[LENGTH.size : size]
+                    del come[:size]
                     return pickle.loads(body)
-            self._come += self._read(max(whole - len(self._come), AT_ONCE))
+            come += self._read(max(size - len(come), AT_ONCE))
 
     def _read(self, most: int) -> bytes:
-        try:
-            piece = os.read(self._connection.fileno(), most)
-        except OSError as error:
-            raise EOFError(str(error)) from None
-        if not piece:
-            raise EOFError("the other end has gone")
-        return piece
+        while True:
+            try:
+                piece = os.read(self._connection.fileno(), most)
+            except BlockingIOError:  # the limit of `is_in`, in the middle of a message
+                continue
+            except OSError as error:
+                raise EOFError(str(error)) from None
+            if not piece:
+                raise EOFError("the other end has gone")
+            return piece
+
+    def _limit(self, seconds: float) -> None:
+        """Let reads take at most so long."""
+        self._patience = seconds
+        whole = int(seconds)
+        limit = struct.pack("@ll", whole, int((seconds - whole) * 1e6))
+        with socket.socket(fileno=os.dup(self._connection.fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 class Parcels:
@@ -119,12 +144,12 @@ class Parcels:
         return [self._unpack(*each) for each in encoded]
 
     def _pack(self, tensor: Tensor) -> Encoded:
-        plain = tensor.detach().to("cpu").resolve_conj().resolve_neg().contiguous()
+        plain = tensor if _is_plain(tensor) else _made_plain(tensor)
         about = _NAMES[plain.dtype], tuple(tensor.shape)
-        size = plain.numel() * plain.element_size()
+        size = plain.nbytes
         if size < LARGE:
             return (*about, ctypes.string_at(plain.data_ptr(), size) if size else b"")
-        raw = plain.view(-1).view(torch.uint8)
+        raw = plain.detach().view(-1).view(torch.uint8)
         name = secrets.token_hex(8)
         path = os.path.join(self.folder, name)
         if not _reserved(path, size):
@@ -143,7 +168,23 @@ class Parcels:
             return raw.view(kind).view(shape)
         if not data:
             return torch.empty(shape, dtype=kind)
-        return torch.frombuffer(bytearray(data), dtype=kind).view(shape)
+        flat = torch.frombuffer(bytearray(data), dtype=kind)
+        return flat if len(shape) == 1 else flat.view(shape)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor's bytes are its elements, in their order, in this process's memory."""
+    return (
+        type(tensor) is Tensor
+        and tensor.is_cpu
+        and tensor.is_contiguous()
+        and not tensor.is_conj()
+        and not tensor.is_neg()
+    )
+
+
+def _made_plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu").resolve_conj().resolve_neg().contiguous()
 
 
 def _bytes(raw: Tensor) -> bytes:

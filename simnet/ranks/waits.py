@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from simnet.ranks.ticket import Ticket
 
 Why = Literal["compute", "wait", "idle"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sleep:
+class Sleep(NamedTuple):
     """Until a time, or until one of some tickets is over, whichever comes first.
 
     Attributes
@@ -32,15 +30,13 @@ class Sleep:
     duration: float = float("nan")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Poll:
+class Poll(NamedTuple):
     """A look at whether anything has happened: see `simnet.ranks.polls`."""
 
     interval: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lookup:
+class Lookup(NamedTuple):
     """Until keys are in the run's store, or a time."""
 
     keys: tuple[str, ...]
