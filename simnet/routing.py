@@ -101,7 +101,9 @@ class Router:
         onward = cables.target[first]
         first[(onward != destination) & ~cables.forwards[onward]] = -1
         node = np.where(first >= 0, onward, source)
-        middle = np.where((node != root) & through, self._single(node, root), -1)
+        middle = np.full(len(node), -1)
+        apart = np.flatnonzero((node != root) & through)
+        middle[apart] = self._single(node[apart], root[apart])
         far = np.flatnonzero((node != root) & (middle < 0))
         found = self._walk(node[far], destination[far], root[far], keys(far))
         if found is None:

@@ -95,7 +95,9 @@ def simulate(
         shell.submit(item)
     running = [clock.process(_generator(process, clock, shell)) for process in processes]
     _run(clock, shell, running, None if until is None else parse_time(until))
-    return collect(shell, chosen.name, seed)
+    result = collect(shell, chosen.name, seed)
+    shell.close()
+    return result
 
 
 def collect(fabric: Fabric, transport: str, seed: int) -> Result:

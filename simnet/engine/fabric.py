@@ -254,6 +254,11 @@ class Fabric:
         self.model.arrive(operation.job, rank, time)
         self._plan_wake()
 
+    def close(self) -> None:
+        """Let go of all operations: what they hold goes with the last that is held elsewhere."""
+        self.operations.clear()
+        self._operation_of.clear()
+
     def _program(self, work: Collective) -> tuple[Plan, Program]:
         """Plan and expand a collective, once for all that differ in arrival only."""
         key = work

@@ -6,6 +6,7 @@ when. Random draws stay in Python (`Connection`), so that they are the reference
 
 from __future__ import annotations
 
+import functools
 import importlib
 import itertools
 import operator
@@ -52,13 +53,17 @@ class KernelModel:
     def __init__(self, net: Network, transport: Transport, seed: int) -> None:
         core = load_core()
         self._make_program, self._make_numbering = core.Program, core.Numbering
-        self._net, self._transport, self._seed = net, transport, seed
+        self._net, self._seed = net, seed
         capacity = np.concatenate([net.links.bandwidth, net.reduce_bandwidth])
-        self._core = core.Model(capacity, net.num_links, net.num_ranks, self._draw, self._rank)
         self._jobs: list[KernelJob] = []
+        self._orders: list[tuple[object, ...]] = []
+        self._drawing: dict[int, Connection] = {}
+        # What the kernel calls knows nothing of the model: all goes when the last job does.
+        draw = functools.partial(_draw, self._drawing, transport)
+        rank = functools.partial(_rank, self._orders)
+        self._core = core.Model(capacity, net.num_links, net.num_ranks, draw, rank)
         self._programs: dict[Program, Any] = {}
         self._numbering = core.Numbering(net.num_ranks)
-        self._drawing: dict[int, Connection] = {}
         self._jitter, self._loss = net.links.jitter, net.links.loss
         # These plan one round where nothing is lost; any other transport is asked each time.
         self._plain = type(transport) is Ideal
@@ -78,6 +83,7 @@ class KernelModel:
         number = self._core.post(compiled, time)
         job = KernelJob(self._core, program, number, order)
         self._jobs.append(job)
+        self._orders.append(order)
         return job
 
     def arrive(self, job: Job, rank: int, time: float) -> None:
@@ -145,22 +151,6 @@ class KernelModel:
         np.add.at(carried, links, np.repeat(sizes, np.diff(offsets)))
         return carried
 
-    # What the kernel calls
-
-    def _draw(self, number: int, size: int) -> tuple[float, tuple[Round, ...]]:
-        connection = self._drawing[number]
-        rounds = connection.rounds(self._transport, size)
-        return connection.delay(), rounds
-
-    def _rank(self, numbers: list[int]) -> list[int]:
-        """The place of each job in their order; equal orders share one."""
-        orders = [self._jobs[number].order for number in numbers]
-        turns = sorted(range(len(orders)), key=orders.__getitem__)
-        places = [0] * len(orders)
-        for before, turn in itertools.pairwise(turns):
-            places[turn] = places[before] + (orders[turn] != orders[before])
-        return places
-
     # Programs and connections as numbers
 
     def _compile(self, program: Program) -> Any:
@@ -195,13 +185,35 @@ class KernelModel:
 
     def _draws(self, offsets: IntArray, links: IntArray) -> NDArray[np.bool_]:
         """Whether a message over each route has to ask for its delay and its rounds."""
-        if not self._plain_if_clean:
-            return np.ones(len(offsets) - 1, dtype=np.bool_)
+        if not self._plain_if_clean or not self.draws:
+            return np.full(len(offsets) - 1, self.draws)
         drawn = self._jitter[links] > 0
         if not self._plain:
             drawn |= self._loss[links] > 0
         before = np.concatenate([[0], np.cumsum(drawn)])[offsets]
         return np.diff(before) > 0
+
+
+# What the kernel calls
+
+
+def _draw(
+    drawing: dict[int, Connection], transport: Transport, number: int, size: int
+) -> tuple[float, tuple[Round, ...]]:
+    """Delay and rounds of the next message over a connection."""
+    connection = drawing[number]
+    rounds = connection.rounds(transport, size)
+    return connection.delay(), rounds
+
+
+def _rank(orders: list[tuple[object, ...]], numbers: list[int]) -> list[int]:
+    """The place of each job in their order; equal orders share one."""
+    chosen = [orders[number] for number in numbers]
+    turns = sorted(range(len(chosen)), key=chosen.__getitem__)
+    places = [0] * len(chosen)
+    for before, turn in itertools.pairwise(turns):
+        places[turn] = places[before] + (chosen[turn] != chosen[before])
+    return places
 
 
 class KernelJob(ArrayJob):

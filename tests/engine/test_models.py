@@ -1,11 +1,14 @@
 """Which engine a run gets, and what is said where the kernel is missing or broken."""
 
+import gc
 import warnings
+import weakref
 
 import pytest
 
 import simnet
 import topologies
+from simnet import collectives
 from simnet.engine import models
 
 NET = simnet.Network(topologies.star(3, bandwidth=100.0))
@@ -60,3 +63,28 @@ def test_who_asks_for_the_reference_is_not_warned(without_kernel):
 def test_the_kernel_serves_where_it_was_compiled():
     assert simnet.kernel() == "kernel"
     assert simnet.simulate(NET, FLOW).engine == "kernel"
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("engine", ["auto", "events", "reference"])
+@pytest.mark.parametrize(
+    "work",
+    [
+        collectives.all_reduce(8001, algorithm="ring"),
+        simnet.flows([0, 1] * 50, [2, 3] * 50, [1000] * 100),
+    ],
+    ids=["collective", "flows"],
+)
+def test_what_a_run_held_goes_with_its_result(engine, work):
+    """Not when a collector of cycles comes by: a sweep would hold the memory of many runs."""
+    net = simnet.Network(topologies.star(8, bandwidth=1e9, latency=1e-5))
+    gc.collect()
+    gc.disable()
+    try:
+        result = simnet.simulate(net, work, engine=engine)
+        job = weakref.ref(result.works[0].job)
+        assert result.time > 0.0
+        del result
+        assert job() is None
+    finally:
+        gc.enable()

@@ -14,6 +14,15 @@ constexpr size_t MOST_HOPS = 65535;
   throw std::invalid_argument("route crosses link " + std::to_string(link) + what);
 }
 
+uint32_t hash_of(const std::vector<Hop>& hops) {
+  uint64_t hash = 1469598103934665603ull ^ hops.size();
+  for (const Hop& hop : hops) {
+    hash = (hash ^ (uint64_t{hop.weight} << 32 | hop.link)) * 0x9E3779B97F4A7C15ull;
+    hash ^= hash >> 29;
+  }
+  return static_cast<uint32_t>(hash);
+}
+
 }  // namespace
 
 uint32_t Routes::number(const Hops& given) {
@@ -33,40 +42,47 @@ uint32_t Routes::number(const Hops& given) {
     throw std::invalid_argument("route has " + std::to_string(given.count) + " links; at most " +
                                 std::to_string(MOST_HOPS) + " are allowed");
   }
-  if (2 * routes_.size() >= table_.size()) grow();
-  uint32_t& entry = find(given_.data(), given_.size());
-  if (entry != NONE) return entry;
+  make_table(routes_.size() + 1);
+  const uint32_t hash = hash_of(given_);
+  Entry& entry = find(hash, given_.data(), given_.size());
+  if (entry.number != NONE) return entry.number;
   for (size_t hop = 0; hop < given.count; ++hop) {
     if (std::find(given.links, given.links + hop, given.links[hop]) != given.links + hop) {
       refuse(given.links[hop], " twice");
     }
   }
-  entry = static_cast<uint32_t>(routes_.size());
+  entry = {static_cast<uint32_t>(routes_.size()), hash};
   const uint32_t hops = static_cast<uint32_t>(given.count);
   routes_.push_back({0, static_cast<uint32_t>(hops_.size()), hops, NONE});
   hops_.insert(hops_.end(), given_.begin(), given_.end());
   most_hops_ = std::max(most_hops_, hops);
-  return entry;
+  return entry.number;
 }
 
 // Where in the table a route is, or belongs.
-uint32_t& Routes::find(const Hop* hops, size_t count) {
-  uint64_t hash = 1469598103934665603ull ^ count;
-  for (const Hop* hop = hops; hop < hops + count; ++hop) {
-    hash = (hash ^ (uint64_t{hop->weight} << 32 | hop->link)) * 0x9E3779B97F4A7C15ull;
-    hash ^= hash >> 29;
-  }
+Routes::Entry& Routes::find(uint32_t hash, const Hop* hops, size_t count) {
   const size_t mask = table_.size() - 1;
   size_t place = hash & mask;
-  while (table_[place] != NONE && !is(table_[place], hops, count)) place = (place + 1) & mask;
+  while (table_[place].number != NONE &&
+         (table_[place].hash != hash || !is(table_[place].number, hops, count))) {
+    place = (place + 1) & mask;
+  }
   return table_[place];
 }
 
-void Routes::grow() {
-  table_.assign(std::max<size_t>(64, 2 * table_.size()), NONE);
-  for (uint32_t route = 0; route < routes_.size(); ++route) {
-    find(at(route), hops(route)) = route;
+// Make the table large enough for so many routes.
+void Routes::make_table(size_t count) {
+  size_t size = std::max<size_t>(64, table_.size());
+  while (2 * count > size) size *= 2;
+  if (size == table_.size()) return;
+  LargeVector<Entry> larger(size);
+  for (const Entry& entry : table_) {
+    if (entry.number == NONE) continue;
+    size_t place = entry.hash & (size - 1);
+    while (larger[place].number != NONE) place = (place + 1) & (size - 1);
+    larger[place] = entry;
   }
+  table_.swap(larger);
 }
 
 bool Routes::is(uint32_t number, const Hop* hops, size_t count) const {

@@ -34,6 +34,7 @@ class Routes {
   void expect(size_t count, size_t hops) {
     make_room(routes_, count);
     make_room(hops_, hops);
+    make_table(routes_.size() + count);
   }
 
   size_t count() const { return routes_.size(); }
@@ -55,15 +56,20 @@ class Routes {
     uint32_t begin, hops, slot;
   };
 
+  // A place in the table: a number, and the hash of its route.
+  struct Entry {
+    uint32_t number = NONE, hash = 0;
+  };
+
   bool is(uint32_t number, const Hop* hops, size_t count) const;
-  uint32_t& find(const Hop* hops, size_t count);
-  void grow();
+  Entry& find(uint32_t hash, const Hop* hops, size_t count);
+  void make_table(size_t count);
 
   size_t num_links_;
   std::vector<Route> routes_;
   std::vector<Hop> given_;  // by the call that is under way
   std::vector<Hop> hops_;   // of every route, one after the other
-  std::vector<uint32_t> table_;  // of routes by their hash, at most half full
+  LargeVector<Entry> table_;  // of routes by their hash, at most half full
   uint32_t most_hops_ = 0;
 };
 
