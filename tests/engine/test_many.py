@@ -255,6 +255,14 @@ def test_malformed_plans_are_refused(changes):
 
 
 @compiled
+def test_no_route_reaches_past_the_links():
+    two = {"overhead": np.zeros(2), "receiver": np.array([1, 1]), "route_links": np.array([0, 0])}
+    made(**two, route_offsets=np.array([0, 1, 2]))
+    with pytest.raises(ValueError, match="connection 0 has no route"):
+        made(**two, route_offsets=np.array([0, 10**10, 2]))
+
+
+@compiled
 @pytest.mark.parametrize(
     "arguments",
     [

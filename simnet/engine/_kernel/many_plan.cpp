@@ -16,8 +16,9 @@ namespace {
 
 void check_routes(const ManyColumns& given) {
   const int64_t* offsets = given.route_offsets;
+  const int64_t stop = offsets[given.connections];
   for (size_t i = 0; i < given.connections; ++i) {
-    if (offsets[i] < 0 || offsets[i + 1] <= offsets[i]) {
+    if (offsets[i] < 0 || offsets[i + 1] <= offsets[i] || offsets[i + 1] > stop) {
       throw std::invalid_argument("connection " + std::to_string(i) + " has no route");
     }
     for (int64_t at = offsets[i]; at < offsets[i + 1]; ++at) {
