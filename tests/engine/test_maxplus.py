@@ -96,6 +96,19 @@ def test_flows_may_touch_but_not_overlap():
     assert flows_in(net, *late, (1, 2, 250, 12.0), (1, 2, 1, 7.5)) is None
 
 
+def test_nothing_leaves_a_link_before_it_enters():
+    """The last drains for about 1e-13 of its time, behind three that only the sweep clears."""
+    begin = np.random.default_rng(0).uniform(1, 2, 100_000)
+    end = begin + 1e-13 * begin
+    rate = 1 / (end - begin)
+    barely = (end - begin > 1e-13 * end) & (end <= begin * (1 + 1e-13)) & (begin + 1 / rate == end)
+    begin, rate = float(begin[barely][0]), float(rate[barely][0])
+    tenth = int(rate / 10)
+    rows = [(0, 1, tenth, 0.5), (0, 1, tenth, 0.1), (0, 1, tenth, 0.3), (0, 1, 1, begin)]
+    ends = flows_in(star(2, bandwidth=rate, latency=0.0), *rows)
+    assert ends is None or ends == pytest.approx([0.6, 0.2, 0.4, begin])
+
+
 @pytest.mark.parametrize(("share", "fits"), [(40.0, True), (40.0 + 1e-9, False)])
 def test_a_link_may_be_full(share, fits):
     graph = topologies.star(4, bandwidth=100.0)

@@ -340,9 +340,11 @@ bool MaxPlus::fits(const Interval* begin, const Interval* end) const {
   std::sort(ends.begin(), ends.end());
   const double most = in_.capacity[begin->link] * (1.0 + ROUNDING);
   Sum used;
-  size_t over = 0;
-  for (const Interval* one = begin; one != end; ++one) {
-    while (ends[over].first <= one->enter * (1.0 + ROUNDING)) used.add(-ends[over++].second);
+  size_t over = 0, entered = 0;
+  for (const Interval* one = begin; one != end; ++one, ++entered) {
+    while (over < entered && ends[over].first <= one->enter * (1.0 + ROUNDING)) {
+      used.add(-ends[over++].second);
+    }
     used.add(one->rate);
     if (used.value() > most) return false;
   }
