@@ -35,10 +35,17 @@ inline void add(double* to, const double* other) {
 }
 
 // Slack is the least of all that must not be negative.
-inline void occupy(const double* enter, const double* end, const double* kept, double* busy,
-                   double* slack) {
+inline void occupy(const ManyPlan& plan, uint32_t watch, const double* enter, const double* end,
+                   double* rows, double* slack) {
+  const double* const checked = rows + (plan.rows.checked + watch) * LANES;
+  double* const busy = rows + (plan.rows.busy + watch) * LANES;
+  double* const shortest = rows + (plan.rows.shortest + watch) * LANES;
   for (size_t lane = 0; lane < LANES; ++lane) {
-    slack[lane] = smaller(slack[lane], enter[lane] - busy[lane] * kept[lane]);
+    const double length = end[lane] - enter[lane];
+    shortest[lane] = smaller(shortest[lane], length);
+    const double free = busy[lane] - rounding_at(busy[lane], shortest[lane]);
+    const double least = smaller(enter[lane] - free, length - UNRESOLVED * end[lane]);
+    slack[lane] = smaller(slack[lane], least * checked[lane]);
     busy[lane] = larger(busy[lane], end[lane]);
   }
 }
@@ -80,15 +87,13 @@ inline void drain(const ManyPlan& plan, const ManyPlan::Op& op, double* rows, do
   if (plan.turns) must_take_time(enter, time, slack);
   for (uint32_t at = op.watch_begin; at < op.watch_end; ++at) {
     const uint32_t watch = plan.watched[at];
-    occupy(enter, time, rows + (plan.rows.kept + watch) * LANES,
-           rows + (plan.rows.busy + watch) * LANES, slack);
+    occupy(plan, watch, enter, time, rows, slack);
   }
   if (!(op.reduction > 0.0)) return;
   copy(enter, time);
   for (size_t lane = 0; lane < LANES; ++lane) time[lane] += op.reduction;
   if (op.reducer == NONE) return;
-  occupy(enter, time, rows + (plan.rows.kept + op.reducer) * LANES,
-         rows + (plan.rows.busy + op.reducer) * LANES, slack);
+  occupy(plan, op.reducer, enter, time, rows, slack);
 }
 
 }  // namespace
@@ -144,10 +149,11 @@ void load(const ManyPlan& plan, const ManyLinks& links, size_t first, size_t cou
         for (const uint32_t one : watch.connections) sum += rows[(at.rate + one) * LANES + lane];
         fits = sum <= bandwidth[watch.link] * (1.0 + ROUNDING);
       }
-      rows[(at.kept + i) * LANES + lane] = fits ? 0.0 : 1.0 - ROUNDING;
+      rows[(at.checked + i) * LANES + lane] = fits ? 0.0 : 1.0;
     }
   }
-  std::fill(rows + at.busy * LANES, rows + at.ready * LANES, 0.0);
+  std::fill(rows + at.busy * LANES, rows + at.shortest * LANES, 0.0);
+  std::fill(rows + at.shortest * LANES, rows + at.ready * LANES, INF);
   std::fill(rows + at.ready * LANES, rows + at.left * LANES, -1.0);
   for (size_t place = 0; place < plan.arrival.size(); ++place) {
     std::fill_n(rows + (at.left + place) * LANES, LANES, plan.arrival[place]);

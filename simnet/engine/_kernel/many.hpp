@@ -65,7 +65,8 @@ struct ManyPlan {
   };
   // The first row of each kind.
   struct Rows {
-    uint32_t rate = 0, delay = 0, drain = 0, kept = 0, busy = 0, ready = 0, left = 0, ends = 0;
+    uint32_t rate = 0, delay = 0, drain = 0, checked = 0, busy = 0, shortest = 0, ready = 0;
+    uint32_t left = 0, ends = 0;
     uint32_t count = 0;
   };
 

@@ -230,9 +230,10 @@ class Maker {
     const uint32_t watches = static_cast<uint32_t>(plan_.watches.size());
     rows.delay = rows.rate + connections;
     rows.drain = rows.delay + connections;
-    rows.kept = rows.drain + static_cast<uint32_t>(plan_.drains.size());
-    rows.busy = rows.kept + watches;
-    rows.ready = rows.busy + watches;
+    rows.checked = rows.drain + static_cast<uint32_t>(plan_.drains.size());
+    rows.busy = rows.checked + watches;
+    rows.shortest = rows.busy + watches;
+    rows.ready = rows.shortest + watches;
     rows.left = rows.ready;
     for (uint8_t& turned : turned_) rows.left += turned;
     rows.ends = rows.left + static_cast<uint32_t>(given_.places);

@@ -118,6 +118,7 @@ void MaxPlus::add_user(uint32_t number, uint32_t connection, double rate) {
     link.end = std::max(link.end, connections_[user].free);
     watch(number, user);
   }
+  if (link.end > -INF) link.shortest = 0.0;  // nobody has looked
   std::vector<uint32_t>().swap(link.users);
 }
 
@@ -264,11 +265,13 @@ bool MaxPlus::is_late(const TransferBlock& block, size_t at, double ready) const
 
 // Let a transfer drain over a watched link; false where it must share with the one that ends last.
 bool MaxPlus::occupy(uint32_t number, double enter, double end, double rate) {
-  if (!(end - enter > ROUNDING * end)) return true;
+  if (!(end - enter > UNRESOLVED * end)) return false;
   Link& link = links_[number];
-  if (!(enter >= link.end * (1.0 - ROUNDING))) {
+  link.shortest = std::min(link.shortest, end - enter);
+  const double forgiven = rounding_at(link.end, link.shortest);
+  if (enter < link.end - forgiven) {
     const double until = std::min(end, link.end);
-    const bool together = until - std::max(enter, link.enter) > ROUNDING * until;
+    const bool together = until - std::max(enter, link.enter) > forgiven;
     if (together && rate + link.rate > in_.capacity[number] * (1.0 + ROUNDING)) return false;
     if (!link.doubted) doubted_.push_back(number);
     link.doubted = true;
@@ -312,9 +315,7 @@ void MaxPlus::collect_copy(const TransferBlock& block, size_t first) {
 }
 
 void MaxPlus::collect_on(uint32_t link, double enter, double end, double rate) {
-  if (links_[link].doubted && end - enter > ROUNDING * end) {
-    intervals_.push_back({enter, end, rate, link});
-  }
+  if (links_[link].doubted) intervals_.push_back({enter, end, rate, link});
 }
 
 bool MaxPlus::sweep() {
@@ -336,15 +337,19 @@ bool MaxPlus::sweep() {
 // Whether one link carries all its transfers, each at its own rate; they are in order of `enter`.
 bool MaxPlus::fits(const Interval* begin, const Interval* end) const {
   std::vector<std::pair<double, double>> ends;
-  for (const Interval* one = begin; one != end; ++one) ends.emplace_back(one->end, one->rate);
+  double shortest = INF;
+  for (const Interval* one = begin; one != end; ++one) {
+    if (!(one->end - one->enter > UNRESOLVED * one->end)) return false;
+    shortest = std::min(shortest, one->end - one->enter);
+    ends.emplace_back(one->end, one->rate);
+  }
+  for (auto& [time, rate] : ends) time -= rounding_at(time, shortest);
   std::sort(ends.begin(), ends.end());
   const double most = in_.capacity[begin->link] * (1.0 + ROUNDING);
   Sum used;
   size_t over = 0, entered = 0;
   for (const Interval* one = begin; one != end; ++one, ++entered) {
-    while (over < entered && ends[over].first <= one->enter * (1.0 + ROUNDING)) {
-      used.add(-ends[over++].second);
-    }
+    while (over < entered && ends[over].first <= one->enter) used.add(-ends[over++].second);
     used.add(one->rate);
     if (used.value() > most) return false;
   }

@@ -13,8 +13,20 @@
 
 namespace simnet {
 
-// Times that differ by less, relatively, are one instant; a link that is fuller by less is full.
+// A link that is fuller by less, relatively, is full.
 constexpr double ROUNDING = 1e-13;
+// What drains in no more than this share of the time that it is, a few thousand spacings of double,
+// is told by the clock too coarsely to tell who shares: that is left to the events.
+constexpr double UNRESOLVED = 1e-12;
+
+// How far two transfers that touch may overlap by rounding, seconds: the sums that lead to the end
+// of the one and the beginning of the other round apart. A few spacings of double at `time`, or
+// more where that is nothing to the shortest transfer, which otherwise might pass unseen.
+inline double rounding_at(double time, double shortest) {
+  const double few = 1e-15 * time, more = 1e-10 * shortest, most = ROUNDING * time;
+  const double least = few < more ? more : few;
+  return least < most ? least : most;
+}
 
 // Consecutive transfers of a schedule that come `times` times, one copy after the other; offsets of
 // deps count from this block's first.
@@ -90,6 +102,7 @@ class MaxPlus {
   // A link is watched once its connections might oversubscribe it.
   struct Link {
     double end = -INF, enter = INF, rate = 0.0;  // of the transfer on it that ends last
+    double shortest = INF;    // of its transfers, seconds
     double sum = 0.0;         // bytes/s of its connections, each alone
     bool watched = false, doubted = false;
     std::vector<uint32_t> users;  // until it is watched
