@@ -16,6 +16,9 @@ from simnet.collectives.schedule import Repeated, Schedule, Transfers, from_bloc
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
+MOST_BYTES = 1 << 62
+"""So many may be sent in all: sums of bytes are int64 everywhere."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Program:
@@ -55,14 +58,18 @@ class Program:
         Raises
         ------
         ValueError
-            If they are not as many as the schedule says.
+            If they are not as many as the schedule says, or bring over 2^62 bytes.
         """
         if isinstance(self.work, Transfers):
             yield Repeated(block=self.work)
             return
-        count = 0
+        count = total = 0
         for repeated in self.work.repeats():
             count += len(repeated)
+            if repeated.sizes is None:
+                total = count_bytes(repeated.block.size, repeated.times, before=total)
+            else:
+                total = count_bytes(repeated.sizes.ravel(), before=total)
             yield repeated
         self._check_count(count)
 
@@ -77,9 +84,10 @@ class Program:
         if isinstance(self.work, Transfers):
             yield self.work
             return
-        first = 0
+        first = total = 0
         for block in self.work.blocks(chunks=False):
             _check(block, first, len(self.ranks))
+            total = count_bytes(block.size, before=total)
             first += len(block)
             yield block
         self._check_count(first)
@@ -270,6 +278,25 @@ def _check(block: Transfers, first: int, num_ranks: int) -> None:
         raise ValueError(f"schedule: transfer {transfer} depends on one that is not before it")
 
 
+def count_bytes(
+    sizes: IntArray, times: IntArray | int = 1, *, before: int = 0, what: str = "schedule"
+) -> int:
+    """Bytes of transfers that come `times` each, and of those before them.
+
+    Raises
+    ------
+    ValueError
+        For more than `MOST_BYTES`.
+    """
+    if float((sizes * np.asarray(times, dtype=np.float64)).sum()) < MOST_BYTES / 2:
+        total = before + int((sizes * times).sum())
+    else:
+        total = before + int((sizes.astype(object) * times).sum())
+    if total > MOST_BYTES:
+        raise ValueError(f"{what}: {total} bytes or more in all; at most 2^62 = {MOST_BYTES}")
+    return total
+
+
 def compile_schedule(schedule: Schedule, ranks: tuple[int, ...]) -> Program:
     """A schedule for the given global ranks (one a group rank); nothing is expanded yet."""
     return Program(ranks=ranks, work=schedule, in_flight=schedule.in_flight)
@@ -281,7 +308,7 @@ def compile_flows(flows: Flows, num_ranks: int) -> Program:
     Raises
     ------
     ValueError
-        For an end that is no rank of the network.
+        For an end that is no rank of the network, or over 2^62 bytes in all.
     """
     for name, ends in (("src", flows.src), ("dst", flows.dst)):
         wrong = np.flatnonzero((ends < 0) | (ends >= num_ranks))
@@ -289,6 +316,7 @@ def compile_flows(flows: Flows, num_ranks: int) -> Program:
             raise ValueError(
                 f"flow {wrong[0]}: {name}={ends[wrong[0]]}, but ranks are 0 … {num_ranks - 1}"
             )
+    count_bytes(flows.size, what="flows")
     takes_part = np.zeros(num_ranks, dtype=np.bool_)
     takes_part[flows.src] = takes_part[flows.dst] = True
     place = np.cumsum(takes_part) - 1

@@ -20,7 +20,7 @@ from simnet.engine.connection import Connection
 from simnet.engine.fabric import Departure, Observer
 from simnet.engine.flow_table import FlowTable
 from simnet.engine.job import Job, ListedJob
-from simnet.engine.program import Program
+from simnet.engine.program import MOST_BYTES, Program
 from simnet.network import Network
 from simnet.transport import Round, Transport
 
@@ -83,7 +83,7 @@ class FluidModel:
         self._legs: dict[int, Leg] = {}
         self._agenda: list[tuple[float, int, Arrival | Release | Leg]] = []
         self._entries = 0
-        self._jobs = 0
+        self._jobs = self._bytes = 0
         self._connections: dict[tuple[int, int, int], Connection] = {}
         self._ready: list[tuple[ListedJob, int]] = []
         self._freed: list[Connection] = []
@@ -94,6 +94,9 @@ class FluidModel:
 
     def post(self, program: Program, time: float, *, order: tuple[object, ...] = ()) -> Job:
         """Take up a piece of work; nothing of it moves before its ranks arrive."""
+        self._bytes += sum(program.size)
+        if self._bytes > MOST_BYTES:
+            raise ValueError("the program brings the model's bytes over 2^62")
         job = ListedJob(program, self._jobs, order)
         self._jobs += 1
         for transfer, after in enumerate(program.release):

@@ -15,7 +15,7 @@ from simnet.arrays import frozen
 from simnet.collectives.orbits import Quotient, quotient
 from simnet.collectives.schedule import Representative
 from simnet.engine.kernel import load_core
-from simnet.engine.program import FloatArray, IntArray, Program
+from simnet.engine.program import FloatArray, IntArray, Program, count_bytes
 from simnet.engine.timeline import Timeline
 from simnet.network import Network
 
@@ -55,6 +55,7 @@ class _One:
 
     def __init__(self, net: Network, program: Program, one: Representative, small: Quotient):
         core = load_core()
+        count_bytes(one.size[one.runs], one.copies)
         self._make_model = core.Model
         self._one, self._small = one, small
         pace = float(net.reduce_bandwidth[program.ranks[0]])

@@ -19,7 +19,7 @@ from simnet.arrays import frozen
 from simnet.engine.fabric import Departure
 from simnet.engine.job import Job, LosslessJob
 from simnet.engine.kernel import KernelModel
-from simnet.engine.program import FloatArray, IntArray, Program
+from simnet.engine.program import MOST_BYTES, FloatArray, IntArray, Program
 from simnet.engine.timeline import Tier, Timeline
 from simnet.network import Network
 
@@ -181,9 +181,15 @@ class TieredModel:
         story.job.left.update(dict.fromkeys(ranks, when))
         if story.next_time == INFINITY:
             story.job.timeline = story.timeline
-            self._carried += story.timeline.link_bytes
+            self._add_carried(story.timeline.link_bytes)
             self._alone = self._story = None
         return [Departure(story.job, ranks, when)]
+
+    def _add_carried(self, link_bytes: IntArray) -> None:
+        """Add what a job has carried; neither sum is over 2^62, so that theirs is at most 2^63."""
+        if (link_bytes > MOST_BYTES - self._carried).any():
+            raise ValueError("the program brings the model's bytes over 2^62")
+        self._carried += link_bytes
 
     # Handing down
 

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "program.hpp"
+
 namespace simnet {
 
 namespace {
@@ -208,6 +210,8 @@ bool MaxPlus::send(const TransferBlock& block, size_t at, Span& span) {
   }
   span.end = span.start + one.delay;
   if (block.size[at] > 0) {
+    if (block.size[at] > MOST_BYTES - bytes_) refuse(done_ + at, "brings the bytes over 2^62");
+    bytes_ += block.size[at];
     const double size = static_cast<double>(block.size[at]);
     const double enter = span.end;
     span.end = enter + size / one.rate;

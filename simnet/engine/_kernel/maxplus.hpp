@@ -145,6 +145,7 @@ class MaxPlus {
   std::vector<Interval> intervals_;
   std::vector<double> left_;
   size_t done_ = 0;
+  int64_t bytes_ = 0;  // of all that was sent
   std::vector<bool> instant_;  // of each transfer: whether it ended when it began; empty at first
   bool vanishing_ = false;  // whether any bytes have drained in no time, by rounding
 };
