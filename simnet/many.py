@@ -154,6 +154,7 @@ def simulate_many(
     chosen = choose_transport(transport, lossy=net.is_lossy)
     planned, program, arrivals = _program(net, work)
     left, tier = _work_out(net, program, arrivals, table, chosen, seed, threads or _cores())
+    _check_ends(net, left, table)
     return ManyResult(
         net=net,
         work=work,
@@ -215,6 +216,18 @@ def _work_out(
     return left, np.full(len(table), "events" if compiled else kernel())
 
 
+def _check_ends(net: Network, left: FloatArray, table: Scenarios) -> None:
+    """Refuse scenarios in which something ends later than any number of seconds."""
+    for scenario in np.flatnonzero(~np.isfinite(left).all(axis=1)).tolist():
+        links = table.network(net, scenario).links
+        slowest, longest = int(links.bandwidth.argmin()), int(links.latency.argmax())
+        raise ValueError(
+            f"scenario {scenario}: ends later than any number of seconds, with "
+            f"{links.bandwidth[slowest]} bytes/s over {net.link_name(slowest)} and "
+            f"{links.latency[longest]} s over {net.link_name(longest)}"
+        )
+
+
 def _carry_out(model: NetworkModel, program: Program, arrivals: FloatArray) -> FloatArray:
     """When the rank at each place leaves."""
     job = model.post(program, 0.0)
@@ -225,7 +238,7 @@ def _carry_out(model: NetworkModel, program: Program, arrivals: FloatArray) -> F
             model.run(time, never)
         else:
             model.advance(time)
-    return np.array([job.left[rank] for rank in program.ranks])
+    return np.array([job.left.get(rank, never) for rank in program.ranks])
 
 
 def _by_rank(left: FloatArray, ranks: tuple[int, ...], num_ranks: int) -> FloatArray:

@@ -182,6 +182,9 @@ def _run_until(clock: Clock, fabric: Fabric, end: simpy.Event) -> None:
     except RuntimeError as error:
         if end.triggered or "No scheduled events left" not in str(error):
             raise
+        endless = [each.endless() for each in fabric.operations]
+        for what in filter(None, endless):
+            raise ValueError(what) from None
         waiting = [each.describe() for each in fabric.operations if not each.done.triggered]
         raise StuckError(
             f"nothing can happen after {clock.now} s, but there is left: "

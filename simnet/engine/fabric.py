@@ -162,6 +162,23 @@ class Operation:
         inside = sorted(self.job.arrived - set(self.job.left))
         return f"{kind}: ranks {inside} wait, ranks {missing} have not arrived"
 
+    def endless(self) -> str | None:
+        """What has begun and would end later than any number of seconds, in words, if anything."""
+        job, net = self.job, self._fabric.net
+        begun = np.flatnonzero(np.isfinite(job.starts) & np.isnan(job.ends))
+        if self.done.triggered or not len(begun):
+            return None
+        program, transfer = job.program, int(begun[0])
+        src, dst = program.src[transfer], program.dst[transfer]
+        route = net.route(src, dst, program.channel[transfer])
+        slowest = int(route[np.argmin(net.links.bandwidth[route])])
+        return (
+            f"transfer {transfer}: {program.size[transfer]} bytes from rank {src} to rank {dst} "
+            f"after {net.route_latency(src, dst, program.channel[transfer])} s, at most "
+            f"{net.links.bandwidth[slowest]} bytes/s over {net.link_name(slowest)}: "
+            "ends later than any number of seconds"
+        )
+
 
 class Fabric:
     """A network model on the clock: work is posted to it, and its events can be waited for.
@@ -244,7 +261,7 @@ class Fabric:
         """Let a rank enter an operation at `time`, seconds, now or later."""
         if rank not in operation.left:
             raise ValueError(f"rank {rank} has no part in this operation: {sorted(operation.left)}")
-        if not time >= self.env.now:
+        if not self.env.now <= time < float("inf"):
             raise ValueError(f"rank {rank} arrives at {time} s, but it is {self.env.now} s")
         if rank in operation.announced:
             raise ValueError(f"rank {rank} has arrived in this operation already")

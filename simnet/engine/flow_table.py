@@ -100,7 +100,8 @@ class FlowTable:
         drained = self._rate[slots] * (time - self._since[slots])
         left = np.maximum(self._left[slots] - drained, 0.0)
         self._left[slots], self._rate[slots], self._since[slots] = left, rates, time
-        self._finish[slots] = time + left / rates
+        with np.errstate(over="ignore"):  # infinity is never
+            self._finish[slots] = time + left / rates
         return True
 
     def _component(self) -> NDArray[np.int64]:

@@ -51,7 +51,7 @@ def work_out_many(
     Returns
     -------
     left : (S, P) array of float
-        When the rank at each place leaves, absolute seconds.
+        When the rank at each place leaves, absolute seconds; not finite for never.
     alone : (S,) array of bool
         Whether nothing shares a link in that scenario, so that the max-plus pass has told.
 
@@ -62,7 +62,7 @@ def work_out_many(
     """
     core = load_core()
     scenarios = max(len(bandwidth), len(latency))
-    left = np.zeros((scenarios, len(program.ranks)))
+    left = np.full((scenarios, len(program.ranks)), np.nan)
     alone = np.zeros(scenarios, dtype=np.bool_)
     columns = _columns(net, program, arrivals)
     many, flat = core.Many(*columns), left.ravel()

@@ -48,8 +48,8 @@ def max_plus(
     Returns
     -------
     Timeline or None
-        None where transfers share a link, where a connection's order is not that of ids, and
-        where the kernel was not compiled.
+        None where transfers share a link, where a connection's order is not that of ids, where
+        an end is past all numbers, and where the kernel was not compiled.
 
     Raises
     ------
@@ -70,6 +70,8 @@ def max_plus(
         return None
     left, link_bytes = np.empty(len(program.ranks)), np.zeros(net.num_links, dtype=np.int64)
     run.finish(left, link_bytes)
+    if not np.isfinite(left).all():
+        return None
 
     @functools.cache
     def times() -> tuple[FloatArray, FloatArray]:

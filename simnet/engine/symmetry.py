@@ -75,10 +75,12 @@ class _One:
         )
         self._link_bytes = frozen(_link_bytes(small, one))
 
-    def timeline(self, num_ranks: int, begin: float) -> Timeline:
-        """How it goes if all ranks arrive at `begin`."""
+    def timeline(self, num_ranks: int, begin: float) -> Timeline | None:
+        """How it goes if all ranks arrive at `begin`; None where anything never ends."""
         start, end = self._simulate(begin)
         one = self._one
+        if np.isnan(end).any():
+            return None
 
         def times() -> tuple[FloatArray, FloatArray]:
             which = np.repeat(one.runs, one.copies)

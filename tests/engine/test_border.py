@@ -185,6 +185,26 @@ def test_nobody_arrives_twice(core):
         model.advance(100.0, np.inf)
 
 
+def test_what_is_due_at_infinity_never_comes(core):
+    """Its connection stays in use, and all else goes on, also through many days of a calendar."""
+    model = core.Model(real(1.0, 1e-300, np.inf, np.inf), 2, 2, None, None)
+    model.add_connections(whole(0, 1, 2), whole(0, 1), real(0.5, 0.5), truth(False, False))
+    for time in (np.inf, np.nan):
+        with pytest.raises(ValueError, match="posted at"):
+            model.post(make_program(core, columns()), time)
+    count = 500
+    late = columns(count, 0) | {"release": real(*range(count))}
+    late["size"][0] = 10**15
+    changes = {"connections": 2, "connection": whole(1, *[0] * (count - 1))}
+    job = begin(model, make_program(core, late | changes))
+    with pytest.raises(ValueError, match="arrival at no time"):
+        model.arrive(job, 0, np.inf)
+    finish(model)
+    start, end = np.empty(count), np.empty(count)
+    model.times(job, start, end)
+    assert np.flatnonzero(np.isnan(end)).tolist() == [0]
+
+
 def test_no_sum_of_bytes_leaves_int64(core):
     model = make_model(core)
     half = make_program(core, columns(2) | {"size": whole(2**60, 2**60)})

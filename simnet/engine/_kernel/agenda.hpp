@@ -17,8 +17,9 @@ class Agenda {
   const What& next() const { return nodes_[instants_.top().first].what; }
   uint32_t next_node() const { return instants_.top().first; }
 
-  // Returns the node that holds it until it is popped.
+  // Returns the node that holds it until it is popped. What is due at infinity never comes.
   uint32_t add(double time, const What& what) {
+    if (!(time < INF)) return NONE;
     const uint32_t node = new_node(what);
     Recent& recent = recent_of(time);
     if (recent.last != NONE && time == recent.time) {

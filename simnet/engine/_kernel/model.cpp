@@ -51,6 +51,7 @@ void Model::expect_connections(size_t count, size_t hops) {
 
 uint32_t Model::post(std::shared_ptr<const Program> program, double time) {
   if (!(time >= now_)) throw std::invalid_argument("posted at an instant that has passed");
+  if (!(time < INF)) throw std::invalid_argument("posted at no time");
   auto job = std::make_unique<Job>();
   job->posted = time;
   job->progress.reserve(program->count());
@@ -73,6 +74,7 @@ void Model::arrive(uint32_t number, uint32_t place, double time) {
     throw std::invalid_argument("no place " + std::to_string(place) + " in the group");
   }
   if (!(time >= now_)) throw std::invalid_argument("arrival at an instant that has passed");
+  if (!(time < INF)) throw std::invalid_argument("arrival at no time");
   agenda_.add(time, {number, place});
 }
 
