@@ -12,6 +12,7 @@ from simnet.engine.fabric import (
     Operation,
     RunsAhead,
 )
+from simnet.engine.history import History
 from simnet.engine.job import Job
 from simnet.engine.kernel import KernelModel
 from simnet.engine.models import kernel, make_model
@@ -27,6 +28,7 @@ __all__ = [
     "EpisodesModel",
     "Fabric",
     "FluidModel",
+    "History",
     "Job",
     "KernelModel",
     "NetworkModel",

@@ -19,10 +19,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
-from simnet.arrays import frozen
+from simnet.engine.episode_job import EpisodeJob
 from simnet.engine.fabric import Departure
-from simnet.engine.job import Job, LosslessJob
+from simnet.engine.job import Job
 from simnet.engine.kernel import KernelModel
 from simnet.engine.program import FloatArray, IntArray, Program
 
@@ -48,8 +49,8 @@ class Node:
         Whether the episode ends with the last output.
     children : dict
         By how many outputs came before it, and what the next stimulus is.
-    jobs : list of Job
-        Of an episode that ended here: what the kernel carried out.
+    jobs : list of weak references to Job
+        Of an episode that ended here: what the kernel carried out, as long as somebody holds it.
     begin : float
         When that episode began, seconds.
     """
@@ -58,7 +59,7 @@ class Node:
     known_until: float = 0.0
     over: bool = False
     children: dict[tuple[Any, ...], Node] = field(default_factory=dict)
-    jobs: Sequence[Job] = ()
+    jobs: Sequence[ref[Job]] = ()
     begin: float = 0.0
 
 
@@ -82,7 +83,10 @@ class EpisodesModel:
         # The episode under way:
         self._begin: float | None = None
         self._node, self._seen = self._root, 0
-        self._jobs: list[EpisodeJob] = []
+        self._taken_up = 0
+        self._orders: list[tuple[object, ...]] = []  # of its jobs
+        self._jobs: list[EpisodeJob] = []  # while it is played back
+        self._sources: list[ref[Job]] = []  # once it is carried out
         self._log: list[tuple[Any, ...]] = []
         self._live = False
         self._lost = False
@@ -98,7 +102,7 @@ class EpisodesModel:
 
     def post(self, program: Program, time: float, *, order: tuple[object, ...] = ()) -> Job:
         """Take up a piece of work; nothing of it moves before its ranks arrive."""
-        job = EpisodeJob(self, program, self._count, order)
+        job = EpisodeJob(program, self._count, order, self._take_over)
         self._count += 1
         self._posted.append((job, time))
         self._comes = min(self._comes, time)
@@ -189,16 +193,19 @@ class EpisodesModel:
         if self._begin is None:
             self._start_episode(time)
         self._unfinished += bool(job.program.ranks)
-        job.index = len(self._jobs)
+        job.index = self._taken_up
+        self._taken_up += 1
         entry = ("post", job, time)
-        if job.index >= MOST_JOBS:
+        if job.index == MOST_JOBS:
             self._lose()
         if self._lost:
             self._apply(entry)
             return
         # Jobs are told apart by their order, not by what it is.
-        turn = tuple((job.order > other.order) - (job.order < other.order) for other in self._jobs)
-        self._jobs.append(job)
+        turn = tuple((job.order > other) - (job.order < other) for other in self._orders)
+        self._orders.append(job.order)
+        if not self._live:
+            self._jobs.append(job)
         self._note((job.program, turn, self._since(time)), entry)
 
     # Episodes
@@ -206,19 +213,20 @@ class EpisodesModel:
     def _start_episode(self, time: float) -> None:
         self._begin = self._now = time
         self._node, self._seen = self._root, 0
-        self._jobs, self._log = [], []
+        self._taken_up = self._unfinished = 0
+        self._orders, self._jobs, self._sources, self._log = [], [], [], []
         self._live = self._lost = False
-        self._unfinished = 0
 
     def _end_episode(self) -> None:
         self._begin = None
-        self._owners = {}
+        self._owners, self._jobs, self._log = {}, [], []
 
     def _lose(self) -> None:
         """Remember no more of this episode: the kernel carries it out to its end."""
         if not self._live:
             self._carry_out()
         self._lost = True
+        self._orders, self._sources = [], []
 
     def _since(self, time: float) -> float:
         """Seconds from the beginning, to ten digits."""
@@ -277,11 +285,17 @@ class EpisodesModel:
     def _finish_played(self, node: Node) -> None:
         assert self._begin is not None
         for job, source in zip(self._jobs, node.jobs, strict=True):
-            job.source, job.shift = source, self._begin - node.begin
+            job.source, job.shift = source(), self._begin - node.begin
+            job.played = True
             self._played[job.program] += 1
         self._end_episode()
 
     # Carried out
+
+    def _take_over(self) -> None:
+        """Let the kernel go on with what has come until now, for who looks into a job."""
+        self._take_in()
+        self._carry_out()
 
     def _carry_out(self) -> None:
         """Let the kernel do what has been played back until now; it goes on from there."""
@@ -290,12 +304,15 @@ class EpisodesModel:
         for entry in log:
             self._apply(entry)
         self._catch_up(self._now)
+        self._jobs = []
 
     def _apply(self, entry: tuple[Any, ...]) -> None:
         if entry[0] == "post":
             _, job, time = entry
             job.source = self._kernel.post(job.program, time, order=job.order)
             self._owners[job.source.number] = job
+            if not self._lost:
+                self._sources.append(ref(job.source))
         elif entry[0] == "arrive":
             _, job, rank, time = entry
             self._kernel.arrive(job.source, rank, time)
@@ -305,20 +322,23 @@ class EpisodesModel:
     def _catch_up(self, time: float) -> None:
         """Let the kernel carry out every instant before `time`."""
         while (instant := self._kernel.next_time()) < time:
-            for departure in self._kernel.advance(instant):
+            departures = self._kernel.advance(instant)
+            for departure in departures:
                 job = self._owners[departure.job.number]
                 for rank in departure.ranks:
                     if rank not in job.left:
                         # Played back it would have left a rounding later.
                         self._leave(job, rank, self._now)
                         self._late.append(Departure(job, (rank,), self._now))
+            self._disown(departures)
 
     def _run_live(self, time: float, horizon: float) -> list[Departure]:
         assert self._begin is not None
         found: list[Departure] = []
         left = []
         when = time
-        for departure in self._kernel.run(time, horizon):
+        departures = self._kernel.run(time, horizon)
+        for departure in departures:
             job, when = self._owners[departure.job.number], departure.time
             # Played back, some left a rounding earlier: no output of this node.
             for rank in [rank for rank in departure.ranks if rank not in job.left]:
@@ -326,6 +346,7 @@ class EpisodesModel:
                     left.append((job.index, job.program.places[rank]))
                 self._leave(job, rank, when)
                 found.append(Departure(job, (rank,), when))
+        self._disown(departures)
         self._now = max(self._now, when)
         over = self._is_over()
         if not self._lost:
@@ -344,9 +365,15 @@ class EpisodesModel:
             self._seen += 1
         if over:
             node.over, node.begin = True, self._begin
-            node.jobs = [job.carried_out() for job in self._jobs]
+            node.jobs = self._sources
         elif self._seen == len(node.outputs):
             self._see_quiet()
+
+    def _disown(self, departures: Sequence[Departure]) -> None:
+        """Let go of the jobs that are over; of one job there may be several departures."""
+        for departure in departures:
+            if departure.job.done:
+                self._owners.pop(departure.job.number, None)
 
     def _is_over(self) -> bool:
         return not self._unfinished and self._kernel.next_time() == INFINITY
@@ -354,45 +381,3 @@ class EpisodesModel:
     def _leave(self, job: EpisodeJob, rank: int, time: float) -> None:
         job.left[rank] = time
         self._unfinished -= job.done
-
-
-class EpisodeJob(LosslessJob):
-    """A job of an episode; its times are those of `source`, moved by `shift` seconds."""
-
-    def __init__(
-        self, model: EpisodesModel, program: Program, number: int, order: tuple[object, ...]
-    ) -> None:
-        super().__init__(program, number, order)
-        self._model = model
-        self.index = 0  # in its episode
-        self.source: Job | None = None
-        self.shift = 0.0
-        self.entered: set[int] = set()
-
-    @property
-    def tier(self) -> str:
-        """Which tier found the times, now or when they were played back for the first time."""
-        return super().tier if self.source is None else self.source.tier
-
-    def carried_out(self) -> Job:
-        """The kernel's own job behind this one."""
-        if self.source is None:
-            self._model._take_in()
-            self._model._carry_out()
-        assert self.source is not None
-        return self.source
-
-    @property
-    def starts(self) -> FloatArray:
-        """When each transfer was started, seconds; NaN until then."""
-        return frozen(self.carried_out().starts + self.shift)
-
-    @property
-    def ends(self) -> FloatArray:
-        """When each transfer ended, seconds; NaN until then."""
-        return frozen(self.carried_out().ends + self.shift)
-
-    @property
-    def arrived(self) -> set[int]:
-        """The global ranks that have entered."""
-        return self.entered

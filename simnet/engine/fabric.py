@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import total_ordering
@@ -12,8 +13,10 @@ import simpy
 from numpy.typing import NDArray
 
 from simnet.collectives import Collective, Flows, Plan, flows, plan
+from simnet.engine.cables import Cables
 from simnet.engine.clock import LAST, Clock
-from simnet.engine.job import Job
+from simnet.engine.history import History, Posted
+from simnet.engine.job import NOT_YET, Job
 from simnet.engine.program import Program, compile_flows, compile_schedule
 from simnet.network import Network
 
@@ -136,6 +139,8 @@ class Operation:
     start : float
         When the first rank arrives, or the first flow starts, seconds; infinity before any rank
         of a collective is announced.
+    announced : array of float
+        When the rank at each place arrives, seconds; NaN until that is known.
     """
 
     def __init__(
@@ -144,15 +149,29 @@ class Operation:
         self._fabric = fabric
         self.work = work
         self.job = job
-        self.announced: set[int] = set()
+        self.announced = array("d", (NOT_YET,)) * len(job.program.ranks)
         self.start = float(fabric.env.now + job.program.first_release)
         self.plan = plan
         self.left = Departures(fabric.env, job)
         self.done = fabric.env.event()
+        self._bytes_on_wire: int | None = None
 
     def arrive(self, rank: int, time: float | None = None) -> None:
         """Let a global rank enter, now or at a later instant (seconds)."""
         self._fabric.arrive(self, rank, self._fabric.env.now if time is None else time)
+
+    @property
+    def bytes_on_wire(self) -> int:
+        """Bytes summed over directed cables, retransmissions included."""
+        known = self._bytes_on_wire
+        return self._fabric.cables.bytes_of(self.job) if known is None else known
+
+    def close(self, history: History, index: int) -> None:
+        """Keep no more than a history does of what is over, and whose events have all come."""
+        if self.job.retransmitted_bytes:
+            self._bytes_on_wire = self.bytes_on_wire
+        self.job = history.kept(self.job, index)
+        self.left = Departures(self._fabric.env, self.job)
 
     def describe(self) -> str:
         """Who has not left and who has not even come, in words."""
@@ -194,16 +213,26 @@ class Fabric:
     ahead : bool
         Let a model that can (`RunsAhead`) go on by itself up to the clock's horizon. Only where
         everything that may call the fabric stands on the clock or is heeded by it (`Clock.heed`).
+    history : History, optional
+        Told of all that comes to the model; of a job that is over no more than it keeps is kept.
     """
 
     def __init__(
-        self, env: Clock, net: Network, model: NetworkModel, *, ahead: bool = False
+        self,
+        env: Clock,
+        net: Network,
+        model: NetworkModel,
+        *,
+        ahead: bool = False,
+        history: History | None = None,
     ) -> None:
         self.env = env
         self.net = net
         self.model = model
+        self.cables = Cables(net)
         self.operations: list[Operation] = []
         self._operation_of: dict[int, Operation] = {}
+        self._history = history
         self._ahead = model if ahead and isinstance(model, RunsAhead) else None
         self._held: Sequence[Departure] = ()
         self._programs: dict[Collective, tuple[Plan, Program]] = {}
@@ -228,9 +257,12 @@ class Fabric:
         order = (sequence, _Content(program))
         job = self.model.post(program, self.env.now, order=order)
         operation = Operation(self, work, job, chosen)
+        if self._history is not None:
+            self._remember(self._history, operation, order)
         self.operations.append(operation)
-        self._operation_of[job.number] = operation
-        if not program.ranks:
+        if program.ranks:
+            self._operation_of[job.number] = operation
+        else:
             operation.start = float(self.env.now)
             operation.done.succeed(self.env.now)
         self._plan_wake()
@@ -241,9 +273,9 @@ class Fabric:
         operation = self.post(work, sequence=sequence)
         ranks = operation.job.program.ranks
         after = np.zeros(len(ranks)) if isinstance(work, Flows) else work.arrival_times(len(ranks))
-        operation.announced.update(ranks)
         if ranks:
             times = self.env.now + after
+            operation.announced[:] = array("d", times.tolist())
             if operation.job.program.releases is None:
                 operation.start = float(times.min())
             self.model.arrive_all(operation.job, times)
@@ -263,9 +295,10 @@ class Fabric:
             raise ValueError(f"rank {rank} has no part in this operation: {sorted(operation.left)}")
         if not self.env.now <= time < float("inf"):
             raise ValueError(f"rank {rank} arrives at {time} s, but it is {self.env.now} s")
-        if rank in operation.announced:
+        place = operation.job.program.places[rank]
+        if operation.announced[place] == operation.announced[place]:
             raise ValueError(f"rank {rank} has arrived in this operation already")
-        operation.announced.add(rank)
+        operation.announced[place] = time
         if operation.job.program.releases is None:
             operation.start = min(operation.start, time)
         self.model.arrive(operation.job, rank, time)
@@ -275,6 +308,14 @@ class Fabric:
         """Let go of all operations: what they hold goes with the last that is held elsewhere."""
         self.operations.clear()
         self._operation_of.clear()
+
+    def _remember(self, history: History, operation: Operation, order: tuple[object, ...]) -> None:
+        """Note what has been posted, and close it when all has happened that its end brings."""
+        index, program = len(history.posted), operation.job.program
+        history.posted.append(Posted(program, self.env.now, order, operation.announced))
+        assert operation.done.callbacks is not None
+        # The first of its callbacks, after all of the ranks': their events came before.
+        operation.done.callbacks.append(lambda _: operation.close(history, index))
 
     def _program(self, work: Collective) -> tuple[Plan, Program]:
         """Plan and expand a collective, once for all that differ in arrival only."""
@@ -325,9 +366,8 @@ class Fabric:
         for _, _, event, time in waited:
             event.succeed(time)
         for job, _, time in departures:
-            done = self._operation_of[job.number].done
-            if job.done and not done.triggered:
-                done.succeed(time)
+            if job.done and job.number in self._operation_of:
+                self._operation_of.pop(job.number).done.succeed(time)
 
 
 @total_ordering

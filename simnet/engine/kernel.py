@@ -55,8 +55,10 @@ class KernelModel:
         self._make_program, self._make_numbering = core.Program, core.Numbering
         self._net, self._seed = net, seed
         capacity = np.concatenate([net.links.bandwidth, net.reduce_bandwidth])
-        self._jobs: list[KernelJob] = []
-        self._orders: list[tuple[object, ...]] = []
+        # Of the jobs that are not over; then those that are and that nobody holds any more.
+        self._jobs: dict[int, KernelJob] = {}
+        self._orders: dict[int, tuple[object, ...]] = {}
+        self._dropped: list[int] = []
         self._drawing: dict[int, Connection] = {}
         # What the kernel calls knows nothing of the model: all goes when the last job does.
         draw = functools.partial(_draw, self._drawing, transport)
@@ -81,9 +83,9 @@ class KernelModel:
             if program.releases is None:
                 self._programs[program] = compiled
         number = self._core.post(compiled, time)
-        job = KernelJob(self._core, program, number, order)
-        self._jobs.append(job)
-        self._orders.append(order)
+        job = KernelJob(self._core, program, number, order, self._dropped)
+        if not job.done:
+            self._jobs[number], self._orders[number] = job, order
         return job
 
     def arrive(self, job: Job, rank: int, time: float) -> None:
@@ -112,6 +114,8 @@ class KernelModel:
 
     def run(self, time: float, horizon: float) -> Sequence[Departure]:
         """Carry out `time`, then all before `horizon` until a rank leaves."""
+        while self._dropped:
+            self._core.forget(self._dropped.pop())
         when, left = self._core.advance(time, horizon)
         departures = []
         pairs = zip(left[::2], left[1::2], strict=True)
@@ -119,6 +123,8 @@ class KernelModel:
             job = self._jobs[number]
             ranks = [job.program.ranks[place] for _, place in group]
             job.left.update(dict.fromkeys(ranks, when))
+            if job.done:
+                del self._jobs[number], self._orders[number]
             departures.append(Departure(job, ranks, when))
         return departures
 
@@ -206,7 +212,7 @@ def _draw(
     return connection.delay(), rounds
 
 
-def _rank(orders: list[tuple[object, ...]], numbers: list[int]) -> list[int]:
+def _rank(orders: dict[int, tuple[object, ...]], numbers: list[int]) -> list[int]:
     """The place of each job in their order; equal orders share one."""
     chosen = [orders[number] for number in numbers]
     turns = sorted(range(len(chosen)), key=chosen.__getitem__)
@@ -217,11 +223,23 @@ def _rank(orders: list[tuple[object, ...]], numbers: list[int]) -> list[int]:
 
 
 class KernelJob(ArrayJob):
-    """A job whose books the kernel keeps."""
+    """A job whose books the kernel keeps, until it is over and nobody holds this any more."""
 
-    def __init__(self, core: Any, program: Program, number: int, order: tuple[object, ...]) -> None:
+    def __init__(
+        self,
+        core: Any,
+        program: Program,
+        number: int,
+        order: tuple[object, ...],
+        dropped: list[int],
+    ) -> None:
         super().__init__(program, number, order)
         self._core = core
+        self._dropped = dropped
+
+    def __del__(self) -> None:
+        """Let the kernel forget it when next called: just now it may be in the middle of a draw."""
+        self._dropped.append(self.number)
 
     def _times(self) -> tuple[FloatArray, FloatArray]:
         total = len(self.program)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from simnet.engine import Clock, Fabric, make_model
+from simnet.engine import Clock, Fabric, History, KernelModel, make_model
 from simnet.network import Network
 from simnet.ranks.algorithms import Algorithm
 from simnet.ranks.data import MakeExchange
@@ -62,14 +63,11 @@ class Session:
     def __init__(self, conditions: Conditions, make_exchange: MakeExchange) -> None:
         self.conditions = conditions
         self.clock = Clock()
-        model = make_model(
-            conditions.net,
-            conditions.transport,
-            conditions.seed,
-            engine=conditions.engine,
-            repeats=True,
-        )
-        self.fabric = Fabric(self.clock, conditions.net, model)
+        make = partial(make_model, conditions.net, conditions.transport, conditions.seed)
+        model = make(engine=conditions.engine, repeats=True)
+        again = "events" if model.name == KernelModel.name else model.name
+        history = History(partial(make, engine=again))
+        self.fabric = Fabric(self.clock, conditions.net, model, history=history)
         self.hub = Hub(self.fabric, conditions.hosts, conditions.algorithms, make_exchange)
         self.polls = Polls(self.clock)
         self.members: list[Member] = []

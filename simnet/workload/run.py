@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simnet.arrays import frozen
-from simnet.engine import Operation, Program
-from simnet.network import CABLE, Network
+from simnet.engine import Operation
 from simnet.ranks.call import Call
 from simnet.ranks.recorder import hidden
 from simnet.ranks.session import Session
@@ -75,7 +74,8 @@ class Run:
     records : tuple of OperationRecord
         Every operation in the order of its first call; `operations` is their table.
     network : Result
-        The same operations as the network saw them.
+        The same operations as the network saw them. Who asks for single transfers
+        (`Result.transfers`, `Result.plot_timeline`) has them all carried out once more.
     trace : Trace
         The recording: what each rank did, in order.
     compute : str
@@ -193,7 +193,6 @@ def make_run(session: Session, compute: str, trace: Trace) -> Run:
 
 
 def _records(session: Session) -> Iterator[OperationRecord]:
-    cables = _Cables(session.conditions.net)
     for call, position, operations in session.hub.calls:
         if call.free or call.empty:
             continue  # the network carries nothing for it
@@ -206,7 +205,7 @@ def _records(session: Session) -> Iterator[OperationRecord]:
             algorithm=", ".join(plans) or "direct",
             start=min((float(each.start) for each in operations), default=float("nan")),
             finish=max(ended, default=float("nan")),
-            bytes_on_wire=sum(map(cables.bytes_on_wire, operations)),
+            bytes_on_wire=sum(each.bytes_on_wire for each in operations),
             where=call.where,
         )
 
@@ -220,35 +219,3 @@ def _took_part(call: Call, position: int) -> tuple[int, ...]:
 def _finish(operation: Operation) -> float:
     job = operation.job
     return max(job.left.values(), default=operation.start) if job.done else float("nan")
-
-
-class _Cables:
-    """How many cables each transfer of a program crosses; remembered, for programs repeat."""
-
-    def __init__(self, net: Network) -> None:
-        self._net = net
-        self._is_cable = net.links.kind == CABLE
-        self._counts: dict[int, tuple[NDArray[np.int64], int]] = {}
-
-    def bytes_on_wire(self, operation: Operation) -> int:
-        """Bytes of an operation summed over directed cables, retransmissions included."""
-        job = operation.job
-        program = job.program
-        found = self._counts.get(id(program))
-        if found is None:
-            found = self._counts[id(program)] = self._count(program)
-        crossed, total = found
-        if job.done and not job.retransmitted_bytes:
-            return total
-        begun = ~np.isnan(job.starts)
-        sent = program.sizes + np.asarray(job.retransmitted, dtype=np.int64)
-        return int((sent * crossed)[begun].sum())
-
-    def _count(self, program: Program) -> tuple[NDArray[np.int64], int]:
-        """Cables of each transfer, and the bytes on all of them if nothing is sent again."""
-        offsets, links = self._net.routes_of(
-            program.sources, program.destinations, program.channels
-        )
-        before = np.concatenate([[0], np.cumsum(self._is_cable[links])])
-        crossed = before[offsets[1:]] - before[offsets[:-1]]
-        return crossed, int((program.sizes * crossed).sum())

@@ -63,14 +63,14 @@ uint32_t Model::post(std::shared_ptr<const Program> program, double time) {
   job->left.assign(program->ranks.size(), 0);
   job->program = std::move(program);
   jobs_.push_back(std::move(job));
+  ++num_kept_;
   const uint32_t number = static_cast<uint32_t>(jobs_.size() - 1);
   plan_release(number);
   return number;
 }
 
 void Model::arrive(uint32_t number, uint32_t place, double time) {
-  if (number >= jobs_.size()) throw std::invalid_argument("no job " + std::to_string(number));
-  if (place >= jobs_[number]->arrived.size()) {
+  if (place >= kept(number).arrived.size()) {
     throw std::invalid_argument("no place " + std::to_string(place) + " in the group");
   }
   if (!(time >= now_)) throw std::invalid_argument("arrival at an instant that has passed");
@@ -78,9 +78,22 @@ void Model::arrive(uint32_t number, uint32_t place, double time) {
   agenda_.add(time, {number, place});
 }
 
-const Job& Model::job(uint32_t number) const {
-  if (number >= jobs_.size()) throw std::invalid_argument("no job " + std::to_string(number));
+const Job& Model::job(uint32_t number) const { return kept(number); }
+
+Job& Model::kept(uint32_t number) const {
+  if (number >= jobs_.size() || !jobs_[number]) {
+    throw std::invalid_argument("no job " + std::to_string(number));
+  }
   return *jobs_[number];
+}
+
+void Model::forget(uint32_t number) {
+  const Job& job = kept(number);
+  if (std::find(job.left.begin(), job.left.end(), 0) != job.left.end()) {
+    throw std::invalid_argument("job " + std::to_string(number) + " is not over");
+  }
+  jobs_[number].reset();
+  --num_kept_;
 }
 
 double Model::next_time() const {
@@ -140,7 +153,7 @@ bool Model::carry_out(double time) {
 }
 
 void Model::do_arrive(uint32_t number, uint32_t place, double time) {
-  Job& job = *jobs_[number];
+  Job& job = kept(number);
   if (job.arrived[place]) {
     throw std::invalid_argument("place " + std::to_string(place) + " arrives in job " +
                                 std::to_string(number) + " a second time");

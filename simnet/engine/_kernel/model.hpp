@@ -62,6 +62,9 @@ class Model {
   size_t num_links() const { return num_links_; }
 
   uint32_t post(std::shared_ptr<const Program> program, double time);
+  // Drop the books of a job that every place has left.
+  void forget(uint32_t job);
+  size_t num_kept() const { return num_kept_; }  // jobs that are not forgotten
   void arrive(uint32_t job, uint32_t place, double time);
   double next_time() const;
 
@@ -101,6 +104,7 @@ class Model {
   static constexpr uint32_t LEG = NONE, RELEASE = NONE - 1;
 
   // model.cpp
+  Job& kept(uint32_t number) const;
   void carry_out_instant(double time);
   [[noreturn]] void report_stall() const;
   bool carry_out(double time);
@@ -133,7 +137,8 @@ class Model {
   size_t num_links_;
   std::vector<uint32_t> reducers_;  // the class of each rank's reduction, NONE where it is free
   std::vector<Connection> connections_;
-  std::vector<std::unique_ptr<Job>> jobs_;
+  std::vector<std::unique_ptr<Job>> jobs_;  // null where forgotten
+  size_t num_kept_ = 0;
   std::vector<Leg> legs_;
   std::vector<uint32_t> free_legs_;
   std::vector<Queued> queued_;

@@ -154,6 +154,20 @@ PyObject* arrive(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   });
 }
 
+PyObject* forget(PyObject* self, PyObject* number) {
+  return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+    model_of(self).forget(to_index(number, "job"));
+    return none();
+  });
+}
+
+// kept() → jobs that are not forgotten
+PyObject* kept(PyObject* self, PyObject*) {
+  return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
+    return checked(PyLong_FromSize_t(model_of(self).num_kept()));
+  });
+}
+
 PyObject* next_time(PyObject* self, PyObject*) {
   return guarded<PyObject*>(nullptr, [&]() -> PyObject* {
     return checked(PyFloat_FromDouble(model_of(self).next_time()));
@@ -271,6 +285,8 @@ PyMethodDef model_methods[] = {
     {"add_connections", method(add_connections), METH_FASTCALL, nullptr},
     {"post", method(post), METH_FASTCALL, nullptr},
     {"arrive", method(arrive), METH_FASTCALL, nullptr},
+    {"forget", forget, METH_O, nullptr},
+    {"kept", kept, METH_NOARGS, nullptr},
     {"next_time", next_time, METH_NOARGS, nullptr},
     {"advance", method(advance), METH_FASTCALL, nullptr},
     {"carried", method(carried), METH_FASTCALL, nullptr},
