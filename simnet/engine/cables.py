@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from simnet.collectives.schedule import Transfers
 from simnet.engine.job import Job
 from simnet.engine.program import IntArray, Program
 from simnet.network import CABLE, Network
 
 
 class Cables:
-    """How many cables each transfer of a program crosses; remembered, for programs repeat.
+    """Counts bytes on cables; what a program brings is remembered, for programs repeat.
 
     Parameters
     ----------
@@ -21,26 +22,28 @@ class Cables:
     def __init__(self, net: Network) -> None:
         self._net = net
         self._is_cable = net.links.kind == CABLE
-        self._counts: dict[Program, tuple[IntArray, int]] = {}
+        self._totals: dict[Program, int] = {}
 
     def bytes_of(self, job: Job) -> int:
         """Bytes of a job summed over directed cables, retransmissions included."""
         program = job.program
-        found = self._counts.get(program)
-        if found is None:
-            found = self._counts[program] = self._count(program)
-        crossed, total = found
         if job.done and not job.retransmitted_bytes:
-            return total
+            if program not in self._totals:
+                self._totals[program] = self._total(program)
+            return self._totals[program]
         begun = ~np.isnan(job.starts)
+        crossed = [self._crossed(program, block) for block in program.blocks()]
         sent = program.sizes + np.asarray(job.retransmitted, dtype=np.int64)
-        return int((sent * crossed)[begun].sum())
+        return int((sent * np.concatenate(crossed))[begun].sum())
 
-    def _count(self, program: Program) -> tuple[IntArray, int]:
-        """Cables of each transfer, and the bytes on all of them if nothing is sent again."""
-        offsets, links = self._net.routes_of(
-            program.sources, program.destinations, program.channels
-        )
+    def _total(self, program: Program) -> int:
+        blocks = program.blocks()
+        return sum(int((block.size * self._crossed(program, block)).sum()) for block in blocks)
+
+    def _crossed(self, program: Program, block: Transfers) -> IntArray:
+        """How many cables each transfer of a block crosses."""
+        ranks = np.asarray(program.ranks, dtype=np.int64)
+        _, links = routes = self._net.routes_of(ranks[block.src], ranks[block.dst], block.channel)
         before = np.concatenate([[0], np.cumsum(self._is_cable[links])])
-        crossed = before[offsets[1:]] - before[offsets[:-1]]
-        return crossed, int((program.sizes * crossed).sum())
+        crossed: IntArray = np.diff(before[routes[0]])
+        return crossed

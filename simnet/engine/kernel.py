@@ -24,6 +24,9 @@ from simnet.engine.program import FloatArray, IntArray, Program, columns
 from simnet.network import Network
 from simnet.transport import Ideal, Retransmit, Round, Transport
 
+MOST_TRANSFERS = 10_000_000
+"""Transfers of all programs that stay compiled; of more only the last posted do."""
+
 
 def load_core() -> Any:
     """The compiled module; ImportError where it was not built."""
@@ -64,7 +67,8 @@ class KernelModel:
         draw = functools.partial(_draw, self._drawing, transport)
         rank = functools.partial(_rank, self._orders)
         self._core = core.Model(capacity, net.num_links, net.num_ranks, draw, rank)
-        self._programs: dict[Program, Any] = {}
+        self._programs: dict[Program, Any] = {}  # compiled, the last posted last
+        self._compiled = 0  # transfers of all these
         self._numbering = core.Numbering(net.num_ranks)
         self._jitter, self._loss = net.links.jitter, net.links.loss
         # These plan one round where nothing is lost; any other transport is asked each time.
@@ -76,13 +80,7 @@ class KernelModel:
 
     def post(self, program: Program, time: float, *, order: tuple[object, ...] = ()) -> Job:
         """Take up a piece of work; nothing of it moves before its ranks arrive."""
-        compiled = self._programs.get(program)
-        if compiled is None:
-            compiled = self._compile(program)
-            # Flows are posted once; a collective's program may come again.
-            if program.releases is None:
-                self._programs[program] = compiled
-        number = self._core.post(compiled, time)
+        number = self._core.post(self._compiled_once(program), time)
         job = KernelJob(self._core, program, number, order, self._dropped)
         if not job.done:
             self._jobs[number], self._orders[number] = job, order
@@ -158,6 +156,21 @@ class KernelModel:
         return carried
 
     # Programs and connections as numbers
+
+    def _compiled_once(self, program: Program) -> Any:
+        """A program compiled, now or when it was posted before."""
+        if program.releases is not None:
+            return self._compile(program)  # flows are posted once
+        compiled = self._programs.pop(program, None)
+        if compiled is None:
+            compiled = self._compile(program)
+            self._compiled += len(program)
+        self._programs[program] = compiled
+        while self._compiled > MOST_TRANSFERS and len(self._programs) > 1:
+            oldest = next(iter(self._programs))
+            del self._programs[oldest]
+            self._compiled -= len(oldest)
+        return compiled
 
     def _compile(self, program: Program) -> Any:
         ranks = np.asarray(program.ranks, dtype=np.int64)

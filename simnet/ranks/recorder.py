@@ -18,10 +18,10 @@ class Entry:
     action : str
         issue: made a call. compute, pause: began a span of `seconds`, and was in it until `end`.
         resume: went on with the last span, which other things had interrupted. wait: waited until
-        `tickets` were over. poll: looked, and `tickets` had become over. expire: waited until a
-        timeout of `seconds` had passed. lookup: waited for the store. publish, withdraw: wrote a
-        key into it, took one out. phase: what follows belongs
-        to `name`. end: its code ended.
+        `tickets` were over. poll: looked, and `tickets` were over, which it had not known before.
+        expire: waited until a timeout of `seconds` had passed. lookup: waited for the store.
+        publish, withdraw: wrote a key into it, took one out. phase: what follows belongs to
+        `name`. end: its code ended.
     begin, end : float
         Virtual seconds.
     tickets : tuple of int
@@ -77,13 +77,13 @@ class Recorder:
     entries: list[Entry] = field(default_factory=list)
     account: Account = field(default_factory=Account)
     timely: bool = False
-    _open: list[Ticket] = field(default_factory=list)
+    _open: dict[int, Ticket] = field(default_factory=dict)  # not known yet to be over
 
     def issued(self, ticket: Ticket) -> None:
         """It made a call."""
         if ticket.call.kind == "recv" and ticket.call.peer < 0:
             self.timely = True
-        self._open.append(ticket)
+        self._open[ticket.number] = ticket
         self.entries.append(Entry("issue", ticket.issued, ticket.issued, (ticket.number,)))
 
     def waited(self, wait: Wait, begin: float, end: float) -> None:
@@ -99,7 +99,7 @@ class Recorder:
 
     def found_over(self, ticket: Ticket, time: float) -> None:
         """It waited for a call that was over already."""
-        self.entries.append(Entry("wait", time, time, (ticket.number,)))
+        self.entries.append(Entry("wait", time, time, self._known((ticket,))))
 
     def found(self, keys: Sequence[str], time: float) -> None:
         """It waited for keys of the store that were there already."""
@@ -127,8 +127,7 @@ class Recorder:
     def _polled(self, begin: float, end: float) -> None:
         self.timely = True
         self.account.exposed += end - begin
-        news = tuple(ticket.number for ticket in self._open if ticket.over)
-        self._open = [ticket for ticket in self._open if not ticket.over]
+        news = self._known([ticket for ticket in self._open.values() if ticket.over])
         self.entries.append(Entry("poll", begin, end, news))
 
     def _awaited(self, wait: Sleep, begin: float, end: float) -> None:
@@ -138,8 +137,7 @@ class Recorder:
         self.account.idle += idle
         self.account.exposed += end - begin - idle
         if over:
-            numbers = tuple(ticket.number for ticket in over)
-            self.entries.append(Entry("wait", begin, end, numbers))
+            self.entries.append(Entry("wait", begin, end, self._known(over)))
         else:
             self.timely = True
             self.entries.append(Entry("expire", begin, end, seconds=wait.until - begin))
@@ -149,12 +147,17 @@ class Recorder:
             self.account.compute += end - begin
         else:
             self.account.idle += end - begin
-        over = tuple(ticket.number for ticket in wait.tickets if ticket.over)
+        over = [ticket for ticket in wait.tickets if ticket.over] if end < wait.until else []
         started = wait.duration == wait.duration
         name = ("compute" if wait.why == "compute" else "pause") if started else "resume"
-        over = over if end < wait.until else ()
         seconds = wait.duration if started else None
-        self.entries.append(Entry(name, begin, end, over, seconds))
+        self.entries.append(Entry(name, begin, end, self._known(over), seconds))
+
+    def _known(self, over: Sequence[Ticket]) -> tuple[int, ...]:
+        """The numbers of tickets that the rank knows from now on to be over."""
+        for ticket in over:
+            self._open.pop(ticket.number, None)
+        return tuple(ticket.number for ticket in over)
 
 
 def hidden(tickets: Sequence[Ticket], exposed: float) -> float:

@@ -195,3 +195,16 @@ def test_the_store_spin_of_a_rank_that_computes_ends_too(monkeypatch):
 
     with pytest.raises(DeadlockError, match="rank 0 polls, and nothing is left"):
         run(train)
+
+
+def test_a_look_tells_of_calls_that_were_not_known_to_be_over():
+    def train(rank, world_size):
+        for _ in range(3):
+            dist.all_reduce(torch.ones(1))
+        work = dist.all_reduce(torch.ones(1), async_op=True)
+        while not work.is_completed():
+            pass
+
+    for entries in run(train).trace.entries:
+        news = [each.tickets for each in entries if each.action == "poll" and each.tickets]
+        assert news == [(3,)]

@@ -1,6 +1,7 @@
 """A job that is over leaves next to nothing behind, and its transfers can still be asked for."""
 
 import gc
+import importlib
 import pickle
 from functools import partial
 
@@ -56,7 +57,7 @@ def of(net, *, transport=None, engine="auto", repeats=True):
 
 def jobs_alive(kinds):
     gc.collect()
-    return sum(isinstance(each, kinds) for each in gc.get_objects())
+    return sum(issubclass(type(each), kinds) for each in gc.get_objects())
 
 
 @pytest.mark.kernel
@@ -144,3 +145,22 @@ def test_what_is_carried_out_again_is_what_was(name, overlap):
             assert job.retransmitted == work.job.retransmitted
             assert job.arrived == work.job.arrived
     assert len(mine.transfers) == len(other.transfers)
+
+
+@pytest.mark.kernel
+def test_only_the_programs_posted_last_stay_compiled(monkeypatch):
+    monkeypatch.setattr(importlib.import_module("simnet.engine.kernel"), "MOST_TRANSFERS", 100)
+    net = star()
+    model = KernelModel(net, Ideal(), 0)
+    clock = Clock()
+    fabric = Fabric(clock, net, model)
+    works = [collectives.all_reduce(1000 * size, algorithm="ring") for size in range(1, 21)]
+    for work in [*works, works[-1], works[0], works[-1]]:
+        operation = fabric.submit(work)
+        clock.run()
+        (alone,) = simnet.simulate(net, work, engine="events").works
+        assert operation.job.end[-1] - operation.start == pytest.approx(alone.time, rel=1e-9)
+    kept = [len(program) for program in model._programs]
+    assert sum(kept) == model._compiled <= 100 < sum(kept) + kept[0]
+    last, first = (fabric.operations[at].job.program for at in (-1, 0))
+    assert list(model._programs)[-2:] == [first, last]
