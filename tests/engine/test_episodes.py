@@ -129,7 +129,7 @@ def test_a_network_that_never_rests_is_not_remembered_for_ever():
     clock.run()
     # One connection: 11 s each, one after the other.
     assert clock.now == pytest.approx(100 * 11)
-    assert model._nodes <= 1 + 64 * 3  # a post and two arrivals each
+    assert model._nodes <= 1 + 64 * 4  # a post and three arrivals each
 
 
 def test_nothing_that_draws_is_remembered():
