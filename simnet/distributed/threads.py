@@ -53,6 +53,10 @@ class ThreadSeat(Seat):
     def _wait(self, wait: Sleep | Poll | Lookup) -> None:
         self._driver.park(wait)
 
+    def close(self) -> None:
+        """Let whatever its code calls only raise."""
+        self._driver.end()
+
     def ask(self, method: str, *arguments: Any) -> Any:
         """Ask something of the run that takes no time."""
         self._driver.check()
@@ -121,6 +125,10 @@ class ThreadDriver:
             if self._refusals > MAX_REFUSALS:
                 threading.Event().wait()
             raise EndedError
+
+    def end(self) -> None:
+        """End the rank's code at its next call."""
+        self._ending = True
 
     def _hand_back(self) -> None:
         self._parked = True

@@ -171,7 +171,7 @@ class Member:
             return
         self._polls.moved(self.number)
         if isinstance(wait, Lookup):
-            _then(self.hub.board.await_keys(wait.keys), wake)
+            _then(self.hub.board.await_keys(self.number, wait.keys), wake)
             self._await_time(wait.until, OVER, wake)
         elif any(ticket.over for ticket in wait.tickets):
             _then(self.clock.at(self.clock.now), wake)

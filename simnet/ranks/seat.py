@@ -296,8 +296,9 @@ class Seat(ABC):
         """Tell the run something that needs no answer."""
         self.ask(method, *arguments)
 
-    def close(self) -> None:  # noqa: B027 (most hold nothing)
-        """Let go of what it holds of the run."""
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what it holds of the run: its code calls in vain from now on."""
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -369,15 +370,14 @@ def current() -> Seat | None:
 
 
 def enter(seat: Seat | None) -> None:
-    """Make the calling thread a rank's, or no rank's any more."""
+    """Make the calling thread a rank's, or no rank's any more; processes it forks are none."""
+    _mind_forks()
     _THREAD.seat = seat
 
 
 def enter_process(seat: Seat) -> None:
     """Make this whole process a rank; processes that it forks are none."""
-    if not _FORKS:
-        os.register_at_fork(after_in_child=_forget)
-        _FORKS.append(True)
+    _mind_forks()
     _PROCESS[:] = [seat]
 
 
@@ -386,7 +386,15 @@ def leave_process() -> None:
     _PROCESS.clear()
 
 
+def _mind_forks() -> None:
+    if not _FORKS:
+        os.register_at_fork(after_in_child=_forget)
+        _FORKS.append(True)
+
+
 def _forget() -> None:
-    for seat in _PROCESS:
+    here = getattr(_THREAD, "seat", None)
+    for seat in (*_PROCESS, here) if here is not None else _PROCESS:
         seat.close()
     _PROCESS.clear()
+    _THREAD.seat = None

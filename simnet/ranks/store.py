@@ -25,19 +25,20 @@ class Board:
         self._env = env
         self.writes = 0
         self._values: dict[str, bytes] = {}
-        self._waiting: list[tuple[frozenset[str], simpy.Event]] = []
+        self._waiting: dict[int, tuple[frozenset[str], simpy.Event]] = {}
 
     def has(self, keys: Iterable[str]) -> bool:
         """Whether all keys are there."""
         return all(key in self._values for key in keys)
 
-    def await_keys(self, keys: Iterable[str]) -> simpy.Event:
-        """An event for when all keys are there."""
+    def await_keys(self, rank: int, keys: Iterable[str]) -> simpy.Event:
+        """An event for when all keys are there, in place of what the rank waited for before."""
         wanted, event = frozenset(keys), self._env.event()
+        self._waiting.pop(rank, None)
         if self.has(wanted):
             event.succeed()
         else:
-            self._waiting.append((wanted, event))
+            self._waiting[rank] = wanted, event
         return event
 
     def set(self, key: str, value: bytes) -> None:
@@ -87,10 +88,7 @@ class Board:
         return list(self._values)
 
     def _announce(self) -> None:
-        left = []
-        for wanted, event in self._waiting:
+        for rank, (wanted, event) in list(self._waiting.items()):
             if self.has(wanted):
+                del self._waiting[rank]
                 event.succeed()
-            else:
-                left.append((wanted, event))
-        self._waiting = left

@@ -168,6 +168,24 @@ def test_a_rank_process_that_is_killed_in_a_large_message_while_a_child_holds_it
     assert str(error) == "rank 1's process ended without a word (killed by signal 9)"
 
 
+@KINDS
+def test_what_a_rank_forks_is_no_rank_and_calls_in_vain(kind, tmp_path):
+    def train(rank, world_size):
+        child = os.fork()
+        if child == 0:
+            try:
+                dist.barrier()
+            finally:
+                (tmp_path / str(rank)).touch()
+                os._exit(3)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        dist.barrier()
+        return ended
+
+    assert simnet.run(train, NET, kind(2), quiet=True, watchdog="20s").results == (3, 3)
+    assert {each.name for each in tmp_path.iterdir()} == {"0", "1"}
+
+
 @pytest.mark.slow
 def test_a_rank_process_that_dies_while_it_waits():
     def train(rank, world_size):
