@@ -271,7 +271,12 @@ def asked_for(given: Given) -> tuple[int, int]:
                 f"init_process_group: no {name} is given and {variable} is not set; a script "
                 "that expects a launcher is started by `simnet run --ranks N`"
             )
-        found.append(int(value))
+        try:
+            found.append(int(value))
+        except ValueError:
+            raise ValueError(
+                f"init_process_group: {name} {value!r}: a whole number, here or in {variable}"
+            ) from None
     return found[0], found[1]
 
 

@@ -13,8 +13,15 @@ import cloudpickle
 from simnet.distributed.portable import pickled
 
 
-def pack_function(function: Any) -> bytes:
-    """Pack a function, with whatever it needs of modules that only this process can import.
+def pack_function(function: Any, name: str = "train") -> bytes:
+    """Pack a function or a model, with what it needs of modules that only this process can import.
+
+    Parameters
+    ----------
+    function : object
+        What is packed.
+    name : str
+        What the user calls it.
 
     Raises
     ------
@@ -25,7 +32,7 @@ def pack_function(function: Any) -> bytes:
         with _by_value(_not_importable()):
             return pickled(function)
     except Exception as error:
-        raise TypeError(f"train: cannot be sent to processes: {error}") from error
+        raise TypeError(f"{name}: cannot be sent to processes: {error}") from error
 
 
 def _not_importable() -> list[ModuleType]:

@@ -75,7 +75,7 @@ def main(job: dict[str, Any]) -> None:
     os._exit(0)  # unloading torch takes its time
 
 
-def _fork(address: str, key: bytes, number: int, settings: Any, packed: bytes) -> int:
+def _fork(address: str, key: bytes, number: int, settings: dict[int, bytes], packed: bytes) -> int:
     child = os.fork()
     if child:
         return child
@@ -91,7 +91,8 @@ def _fork(address: str, key: bytes, number: int, settings: Any, packed: bytes) -
             connection = connect(address, key, "rank", number, os.getpid())
         except (OSError, EOFError):  # the run has gone
             os._exit(status)
-        be_rank(connection, number, settings[number], lambda seat: cloudpickle.loads(packed)(seat))
+        own = cloudpickle.loads(settings[number])
+        be_rank(connection, number, own, lambda seat: cloudpickle.loads(packed)(seat))
         status = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())

@@ -154,7 +154,12 @@ class ProcessDriver:
         return Lookup(keys=tuple(keys), until=until)
 
     def _on_ask(self, member: Member, method: str, arguments: tuple[Any, ...]) -> None:
-        self._reply(member, answer(member, method, arguments))
+        try:
+            value = answer(member, method, arguments)
+        except Exception as error:  # the rank's own to catch
+            self._tell("raise", pack_error(error, ""), ())
+        else:
+            self._reply(member, value)
 
     def _on_note(self, member: Member, method: str, arguments: tuple[Any, ...]) -> None:
         answer(member, method, arguments)

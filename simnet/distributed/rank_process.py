@@ -23,7 +23,7 @@ from simnet.distributed.random_states import fresh
 from simnet.distributed.redirect import redirected
 from simnet.distributed.steps import steps_told
 from simnet.distributed.virtual_time import virtual_time
-from simnet.distributed.wire import Parcels
+from simnet.distributed.wire import Line, Parcels
 from simnet.distributed.world import C10D, bind
 from simnet.ranks.errors import EndedError
 from simnet.ranks.seat import Seat, current, enter_process
@@ -85,7 +85,11 @@ def connect(address: str, key: bytes, *greeting: Any) -> Connection:
 
 def be_rank(connection: Connection, number: int, settings: RankSettings, body: Body) -> None:
     """Be a rank until `body` has ended; what it returns or raises goes to the run."""
-    seat = make_seat(connection, number, settings)
+    try:
+        seat = make_seat(connection, number, settings)
+    except Exception as raised:  # its compute model fails
+        Line(connection).send([("end", None, pack_error(raised))])
+        return
     result, error = None, None
     try:
         end_when_told(lambda: seat.ended)

@@ -26,11 +26,16 @@ from simnet.transport import Ideal, Retransmit, Round, Transport
 
 MOST_TRANSFERS = 10_000_000
 """Transfers of all programs that stay compiled; of more only the last posted do."""
+INTERFACE = 1
+"""What the compiled module must say: counts changes of what is called there."""
 
 
 def load_core() -> Any:
-    """The compiled module; ImportError where it was not built."""
-    return importlib.import_module("simnet.engine._kernel.core")
+    """The compiled module; ImportError where it was not built, or of other sources than these."""
+    core = importlib.import_module("simnet.engine._kernel.core")
+    if getattr(core, "INTERFACE", 0) != INTERFACE:
+        raise ImportError("compiled from other sources: install simnet again")
+    return core
 
 
 class KernelModel:

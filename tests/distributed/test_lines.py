@@ -50,7 +50,8 @@ def test_that_the_other_end_has_gone_is_something_to_receive(ends):
     line = Line(there)
     Line(here).send(1)
     here.close()
-    assert line.is_in(0.01) and line.receive() == 1
+    assert line.is_in(0.01)
+    assert line.receive() == 1
     assert line.is_in(0.01)
     with pytest.raises(EOFError):
         line.receive()

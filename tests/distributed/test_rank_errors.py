@@ -50,7 +50,8 @@ def test_who_asks_for_cuda_in_vain_is_told_what_to_write(kind):
     assert any("choose the device by availability" in note for note in caught.value.__notes__)
 
 
-def test_a_compute_model_that_fails_for_one_rank_ends_the_run():
+@pytest.mark.parametrize("kind", [simnet.threads, simnet.processes])
+def test_a_compute_model_that_fails_for_one_rank_ends_the_run(kind):
     class Broken:
         name = "broken"
 
@@ -59,9 +60,23 @@ def test_a_compute_model_that_fails_for_one_rank_ends_the_run():
                 raise LookupError("no such device")
 
     with pytest.raises(LookupError, match="no such device") as caught:
-        simnet.run(lambda rank, world_size: rank, NET, compute=Broken(), quiet=True)
+        simnet.run(lambda rank, world_size: rank, NET, kind(3), compute=Broken(), quiet=True)
 
-    assert caught.value.__notes__ == ["on rank 1 at virtual time 0 s"]
+    assert caught.value.__notes__[-1] == "on rank 1 at virtual time 0 s"
+
+
+@pytest.mark.parametrize("kind", [simnet.threads, simnet.processes])
+def test_a_rank_may_catch_what_the_store_refuses(kind):
+    def train(rank, world_size):
+        store = dist.distributed_c10d._get_default_store()
+        if rank == 0:
+            store.set("name", "no number")
+            with pytest.raises(ValueError, match="no number"):
+                store.add("name", 1)
+        dist.barrier()
+        return store.get("name")
+
+    assert simnet.run(train, NET, kind(2), quiet=True).results == (b"no number",) * 2
 
 
 def test_the_other_ranks_are_ended_and_their_cleanup_runs():

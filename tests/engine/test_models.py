@@ -10,6 +10,7 @@ import simnet
 import topologies
 from simnet import collectives
 from simnet.engine import models
+from simnet.engine.kernel import load_core
 
 NET = simnet.Network(topologies.star(3, bandwidth=100.0))
 FLOW = simnet.flows(0, 1, 100)
@@ -50,6 +51,13 @@ def test_the_reference_serves_and_says_why_once(without_kernel, error, said):
     assert (engines, len(caught)) == (["reference"] * 2, 1)
     with pytest.raises(RuntimeError, match=f"^engine='kernel': the kernel {said}"):
         simnet.simulate(NET, FLOW, engine="kernel")
+
+
+@pytest.mark.kernel
+def test_a_kernel_compiled_from_other_sources_does_not_serve(monkeypatch):
+    monkeypatch.setattr(load_core(), "INTERFACE", 0)
+    with pytest.raises(ImportError, match="compiled from other sources: install simnet again"):
+        load_core()
 
 
 def test_who_asks_for_the_reference_is_not_warned(without_kernel):
