@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,8 @@ DESCRIPTIVE = frozenset(  # accepted on nodes and edges; they change no time
     )
 )
 _KINDS = ("host", "switch")
+LEAST = sys.float_info.min
+"""Below it numbers lose digits."""
 _POSITIVE = frozenset({"bandwidth", "buffer", "egress", "ingress", "reduce_bandwidth"})
 _OTHER_WORDS = {  # what other tools call it
     "bw": "bandwidth",
@@ -142,6 +145,8 @@ class _Reader:
             raise type(error)(f"{place()}: {what}{error}") from None
         if name in _POSITIVE and not number > 0:
             raise ValueError(f"{place()}: {name} {value!r} must be positive")
+        if name in _POSITIVE and number < LEAST:
+            raise ValueError(f"{place()}: {name} {value!r} must be at least {LEAST:.3g}")
         if plain:
             self._parsed[key] = number
         return number

@@ -10,6 +10,7 @@ reduction, a resource shared like a link. All that happens at one instant is one
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -119,7 +120,9 @@ class FluidModel:
         for slot, leg in self._legs.items():
             if not leg.reducing:
                 size = leg.rounds[leg.round].size
-                carried[leg.connection.route] += int(size - self._table.left(slot, time))
+                carried[leg.connection.route] += math.floor(
+                    size - self._table.left(slot, time) + 0.5
+                )
         return carried
 
     def next_time(self) -> float:

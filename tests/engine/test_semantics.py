@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import simnet
+import topologies
 from simnet import collectives
 from simnet.simulation import StuckError
 from simnet.transport import Round
@@ -189,6 +190,15 @@ def test_processes_share_the_clock_with_work():
     assert result.finish_times.tolist() == [6.0, 7.0]
     assert log == [7.0, 9.0, 9.0]
     assert [work.kind for work in result.works] == ["flows", "flows", "all_reduce"]
+
+
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_what_has_passed_when_a_run_is_cut_is_counted_to_the_nearest_byte(engine):
+    # At 500 s each flow has had a third of 3 bytes/s for 499.8 s: 499.8 bytes.
+    star = simnet.Network(topologies.star(4, bandwidth=3.0, latency=0.1))
+    work = simnet.flows([0, 1, 2], [3, 3, 3], [1000, 1000, 1000])
+    links = simnet.simulate(star, work, until=500, engine=engine).links
+    assert links["bytes"].tolist() == [500, 0, 500, 0, 500, 0, 0, 1500]
 
 
 def test_until_leaves_the_rest_unfinished():

@@ -34,6 +34,7 @@ def complaint(error, graph, **arguments):
     ("edge", "error", "message"),
     [
         ({"bandwidth": 0}, ValueError, "bandwidth 0 must be positive"),
+        ({"bandwidth": 1e-310}, ValueError, "bandwidth 1e-310 must be at least 2.23e-308"),
         ({"bandwidth": "0Mbit/s"}, ValueError, "bandwidth '0Mbit/s' must be positive"),
         ({"bandwidth": -1.0}, ValueError, "edge 0–1: bandwidth -1.0 is negative"),
         ({"bandwidth": math.nan}, ValueError, "bandwidth nan is not a finite number"),

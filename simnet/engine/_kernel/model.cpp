@@ -1,6 +1,7 @@
 #include "model.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -199,7 +200,7 @@ void Model::carried(double time, int64_t* links) const {
     const Leg& leg = legs_[at];
     if (leg.round == NONE) return;
     const double size = static_cast<double>(bytes_on_wire(leg));
-    const int64_t gone = static_cast<int64_t>(size - std::max(left, 0.0));
+    const int64_t gone = static_cast<int64_t>(std::floor(size - std::max(left, 0.0) + 0.5));
     const Hop* hops = fair_.routes().at(route);
     for (size_t hop = 0; hop < fair_.routes().hops(route); ++hop) {
       links[hops[hop].link] += gone * hops[hop].weight;
