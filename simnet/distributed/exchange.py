@@ -194,6 +194,8 @@ UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 def reduce_in_order(tensors: Sequence[Tensor], op: str) -> Tensor:
     """Combine tensors of one size, first to last, in their own type (8-bit floats in float32).
 
+    Where torch records gradients it would record these; exchanges turn that off.
+
     The order is that of the ranks whatever the algorithm and the network, so the result is the
     same to the bit for all of them.
 
@@ -208,18 +210,17 @@ def reduce_in_order(tensors: Sequence[Tensor], op: str) -> Tensor:
     combine = COMBINE[name]
     dtype = tensors[0].dtype
     wide = torch.float32 if is_narrow_float(dtype) else dtype
-    with torch.no_grad():
-        given = [tensor if tensor.dim() == 1 else tensor.reshape(-1) for tensor in tensors]
-        if wide is not dtype:
-            given = [tensor.to(wide) for tensor in given]
-        if name == "PREMUL_SUM":  # each input scaled first, as NCCL defines it
-            given = [tensor * float(factor) for tensor in given]
-        result = given[0].clone()
-        for tensor in given[1:]:
-            combine(result, tensor, out=result)
-        if name == "AVG":
-            result.div_(len(tensors))
-        return result if wide is dtype else result.to(dtype)
+    given = [tensor if tensor.dim() == 1 else tensor.reshape(-1) for tensor in tensors]
+    if wide is not dtype:
+        given = [tensor.to(wide) for tensor in given]
+    if name == "PREMUL_SUM":  # each input scaled first, as NCCL defines it
+        given = [tensor * float(factor) for tensor in given]
+    result = given[0].clone()
+    for tensor in given[1:]:
+        combine(result, tensor, out=result)
+    if name == "AVG":
+        result.div_(len(tensors))
+    return result if wide is dtype else result.to(dtype)
 
 
 def is_narrow_float(dtype: torch.dtype) -> bool:

@@ -144,8 +144,8 @@ class ProcessDriver:
         self, member: Member, numbers: Sequence[int], until: float, why: Why, duration: float
     ) -> Wait:
         # A call that failed has no ticket; the rank is told before it waits.
-        tickets = tuple(self._open[number] for number in numbers if number in self._open)
-        return Sleep(tickets=tickets, until=until, why=why, duration=duration)
+        tickets = tuple([self._open[number] for number in numbers if number in self._open])
+        return Sleep(tickets, until, why, duration)
 
     def _on_poll(self, member: Member, interval: float) -> Wait:
         return Poll(interval=interval)
