@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,7 +13,6 @@ from typing import Any
 import torch
 
 from simnet.distributed.by_value import pack_function
-from simnet.distributed.collector import few_to_collect
 from simnet.distributed.exchange import make_exchange
 from simnet.distributed.gathering import Gathering, await_all, gathering
 from simnet.distributed.launch import Plan
@@ -79,10 +79,23 @@ def run_bodies(plan: Plan, body: Callable[[ProcessSeat], Any], *, num_threads: i
             undo.callback(connection.close)
             why_lost = partial(nursery.how_ended, number)
             drivers.append(ProcessDriver(connection, pid, parcels, watchdog, why_lost))
-        with few_to_collect():
+        with _few_to_collect():
             session.run(drivers, progress.show)
     trace = make_trace(session, plan.compute_name, plan.poll_interval)
     return make_run(session, plan.compute_name, trace)
+
+
+@contextmanager
+def _few_to_collect() -> Iterator[None]:
+    """Let the collector of cycles look at what a run makes only: torch is many objects."""
+    mine = not gc.get_freeze_count()
+    if mine:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if mine:
+            gc.unfreeze()
 
 
 def rank_settings(plan: Plan, folder: str, num_threads: int) -> dict[int, RankSettings]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from simnet.distributed.collector import few_to_collect
 from simnet.distributed.exchange import make_exchange
 from simnet.distributed.home import Home, polite
 from simnet.distributed.kinds import Threads
@@ -47,7 +46,6 @@ def run_threads(plan: Plan, train: Callable[[int, int], Any]) -> Run:
         states = RandomStates(count, seed)
         undo.callback(states.restore)
         undo.enter_context(polite())
-        undo.enter_context(few_to_collect())
         home = Home()
         undo.callback(home.leave)
         undo.callback(progress.close)

@@ -163,7 +163,7 @@ class Hub:
         under_way = buckets.flush(position)
         ticket = Ticket(number, call, self.fabric.env, parts=len(under_way) + 1)
         ticket.meeting = buckets
-        ticket.describe = partial(_describe_bucket, call)
+        ticket.inside = partial(_describe_bucket, call)
         for operation in under_way:
             ticket.needs(operation.left[host])
         ticket.part_over()

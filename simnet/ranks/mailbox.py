@@ -40,7 +40,7 @@ class Message:
         self.started = self.taken = False
         self.order = -1
         self._operation, self._dst = operation, dst
-        ticket.describe = self.describe
+        ticket.inside = self.describe
         ticket.needs(operation.done)
 
     @property
@@ -103,7 +103,7 @@ class Mailbox:
     def recv(self, ticket: Ticket) -> None:
         """This rank has issued a recv."""
         call = ticket.call
-        ticket.describe = partial(_unmet, call)
+        ticket.inside = partial(_unmet, call)
         sources = self._messages.get(call.tag, {})
         if call.peer == ANY_SOURCE:
             found = self._first_in(sources)

@@ -90,7 +90,7 @@ class Meeting:
         self._tickets[position] = ticket
         self.last_came = float(self._env.now)
         ticket.meeting = self
-        ticket.describe = self.describe
+        ticket.inside = self.describe
         ticket.give(lambda: self._exchange.outputs(position))
         for complete in self._exchange.join(position, tensors):
             self._tickets[complete].part_over()

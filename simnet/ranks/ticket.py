@@ -41,8 +41,8 @@ class Ticket:
         When the last rank that had come came: a rank that waited until then waited for peers.
     meeting : Gathering or None
         Where it waits for peers, until it is over.
-    describe : callable
-        What a rank that waits here waits for, in words.
+    inside : callable or None
+        ``inside()`` says in words what a rank that waits here waits for, until it is over.
     """
 
     __slots__ = (
@@ -52,9 +52,9 @@ class Ticket:
         "_parts",
         "algorithm",
         "call",
-        "describe",
         "ended",
         "error",
+        "inside",
         "issued",
         "meeting",
         "number",
@@ -67,7 +67,7 @@ class Ticket:
         self.number, self.call = number, call
         self.issued = float(env.now)
         self._env = env
-        self._callbacks: list[Callable[[Ticket], object]] = []
+        self._callbacks: list[Callable[[Ticket], object]] | None = []
         self.over = False
         self.ended = float("nan")
         self.error: Exception | None = None
@@ -75,7 +75,7 @@ class Ticket:
         self.algorithm = ""
         self.peers_came = self.issued
         self.meeting: Gathering | None = None
-        self.describe: Callable[[], str] = call.describe
+        self.inside: Callable[[], str] | None = None
         self._outputs: Callable[[], Sequence[Any]] | None = None
         self._parts = parts
 
@@ -94,7 +94,12 @@ class Ticket:
 
     def then(self, callback: Callable[[Ticket], object]) -> None:
         """Call something when the ticket, which is not over, is."""
+        assert self._callbacks is not None
         self._callbacks.append(callback)
+
+    def describe(self) -> str:
+        """What a rank that waits here waits for, in words."""
+        return self.call.describe() if self.inside is None else self.inside()
 
     def fail(self, error: Exception) -> None:
         """End the ticket at once: the rank hears why when it waits."""
@@ -113,10 +118,10 @@ class Ticket:
 
     def _end(self) -> None:
         self.over = True
-        self.describe = self.call.describe  # lets go of what the call's data hang on
+        self.inside = None  # lets go of what the call's data hang on
         self.ended = float(self._env.now)
         if self.meeting is not None:
             self.peers_came, self.meeting = self.meeting.last_came, None
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
+        callbacks, self._callbacks = self._callbacks, None  # a run keeps every ticket
+        for callback in callbacks or ():
             callback(self)
