@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -87,10 +87,7 @@ def _print_options() -> dict[str, Any]:
 SETTINGS: list[Setting] = [
     (dispatch_notes.present, dispatch_notes.put),
     (torch.get_default_dtype, torch.set_default_dtype),
-    (
-        _deterministic,
-        lambda found: torch.use_deterministic_algorithms(found[0], warn_only=found[1]),
-    ),
+    (_deterministic, _set_deterministic),
     (torch.get_num_threads, torch.set_num_threads),
     (_matmul_precision, _set_matmul_precision),
     (torch.is_anomaly_enabled, torch.set_anomaly_enabled),
@@ -110,10 +107,12 @@ SETTINGS: list[Setting] = [
 @contextmanager
 def settings_restored() -> Iterator[None]:
     """Put back what ranks change that a process has one of, whatever happens."""
-    found = [(read(), put) for read, put in SETTINGS]
-    try:
+    with ExitStack() as undo:
+        for read, put in SETTINGS:
+            undo.callback(_put_back, read, put, read())
         yield
-    finally:
-        for (read, put), (before, _) in zip(SETTINGS, found, strict=True):
-            if read() != before:
-                put(before)
+
+
+def _put_back(read: Callable[[], Any], put: Callable[[Any], object], before: Any) -> None:
+    if read() != before:
+        put(before)

@@ -55,7 +55,7 @@ class ThreadSeat(Seat):
 
     def close(self) -> None:
         """Let whatever its code calls only raise."""
-        self._driver.end()
+        self._driver.disown()
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Ask something of the run that takes no time."""
@@ -95,7 +95,7 @@ class ThreadDriver:
         self._on_turn, self._watchdog, self._home = on_turn, watchdog, home
         self._next: Wait | None = None
         self._wakes = home.everywhere
-        self._ending = False
+        self._ending = self._is_fork = False
         self._refusals = 0
         self._parked = True
         self._go, self._back = threading.Lock(), threading.Lock()
@@ -122,13 +122,13 @@ class ThreadDriver:
         """End the rank's code if the run has ended without it; in the end, by not coming back."""
         if self._ending:
             self._refusals += 1
-            if self._refusals > MAX_REFUSALS:
+            if self._refusals > MAX_REFUSALS and not self._is_fork:
                 threading.Event().wait()
             raise EndedError
 
-    def end(self) -> None:
-        """End the rank's code at its next call."""
-        self._ending = True
+    def disown(self) -> None:
+        """This is a process that the rank has forked: what it calls only raises."""
+        self._ending = self._is_fork = True
 
     def _hand_back(self) -> None:
         self._parked = True

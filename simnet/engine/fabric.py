@@ -184,8 +184,10 @@ class Operation:
     def endless(self) -> str | None:
         """What has begun and would end later than any number of seconds, in words, if anything."""
         job, net = self.job, self._fabric.net
+        if self.done.triggered:
+            return None
         begun = np.flatnonzero(np.isfinite(job.starts) & np.isnan(job.ends))
-        if self.done.triggered or not len(begun):
+        if not len(begun):
             return None
         program, transfer = job.program, int(begun[0])
         src, dst = program.src[transfer], program.dst[transfer]
@@ -299,6 +301,8 @@ class Fabric:
         if operation.announced[place] == operation.announced[place]:
             raise ValueError(f"rank {rank} has arrived in this operation already")
         operation.announced[place] = time
+        if self._history is not None:
+            self._history.arrived()
         if operation.job.program.releases is None:
             operation.start = min(operation.start, time)
         self.model.arrive(operation.job, rank, time)

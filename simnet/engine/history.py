@@ -63,6 +63,10 @@ class History:
         known = job.tier, job.retransmitted_bytes
         return PastJob(job.program, job.number, job.order, job.left, known, (self, index))
 
+    def arrived(self) -> None:
+        """A rank has come: what was carried out once more is not all any more."""
+        self._again = []
+
     def carried_out(self, index: int) -> Job:
         """The job of ``posted[index]``, carried out once more with all others."""
         if len(self._again) != len(self.posted):

@@ -88,6 +88,20 @@ def test_no_model_holds_a_job_that_is_over(engine):
     assert not fabric._operation_of
 
 
+def test_who_comes_after_a_question_is_in_the_next_answer():
+    net = star()
+    model, history = of(net)
+    fabric = Fabric(Clock(), net, model, history=history)
+    halves = [range(RANKS // 2), range(RANKS // 2, RANKS)]
+    work = [collectives.all_reduce("1MB", ranks=list(ranks)) for ranks in halves]
+    first, second = map(fabric.post, work)
+    for operation, ranks in zip((first, second), halves, strict=True):
+        for rank in ranks:
+            operation.arrive(rank)
+        fabric.env.run()
+        assert operation.job.ends.max() == pytest.approx(max(operation.job.left.values()))
+
+
 @pytest.mark.kernel
 def test_the_core_refuses_to_forget_what_is_not_over():
     model = KernelModel(star(), Ideal(), 0)

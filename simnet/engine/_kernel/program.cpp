@@ -64,6 +64,10 @@ void ProgramBuilder::check(const ProgramBlock& block, size_t connections) const 
     throw std::invalid_argument("too many transfers: " + std::to_string(block.count) + ", " +
                                 std::to_string(block.times) + " times");
   }
+  const size_t waits = std::min<size_t>(program_.waiting.size() + waits_.size(), NONE / 2);
+  if (block.num_deps > (NONE / 2 - waits) / 4) {
+    throw std::invalid_argument("too many dependencies: " + std::to_string(block.num_deps));
+  }
   if (block.num_sizes != block.count && block.num_sizes != block.count * block.times) {
     throw std::invalid_argument(std::to_string(block.count) + " transfers, " +
                                 std::to_string(block.times) + " times, with " +
