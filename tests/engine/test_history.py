@@ -88,9 +88,10 @@ def test_no_model_holds_a_job_that_is_over(engine):
     assert not fabric._operation_of
 
 
-def test_who_comes_after_a_question_is_in_the_next_answer():
+@pytest.mark.parametrize("engine", [pytest.param("auto", marks=pytest.mark.kernel), "reference"])
+def test_who_comes_after_a_question_is_in_the_next_answer(engine):
     net = star()
-    model, history = of(net)
+    model, history = of(net, engine=engine)
     fabric = Fabric(Clock(), net, model, history=history)
     halves = [range(RANKS // 2), range(RANKS // 2, RANKS)]
     work = [collectives.all_reduce("1MB", ranks=list(ranks)) for ranks in halves]
