@@ -60,12 +60,12 @@ def main(job: dict[str, Any]) -> None:
     told = threading.Event()
     try:
         connection = connect(address, key, "nursery", os.getpid())
-        settings, packed = connection.recv()
+        numbers, settings, packed = connection.recv()
     except (EOFError, OSError):
         told.set()
     else:
         gc.freeze()  # else each rank's collector would look at torch, and copy it
-        left = {_fork(address, key, number, settings, packed): number for number in settings}
+        left = {_fork(address, key, number, settings, packed): number for number in numbers}
         groups = list(left)
         threading.Thread(target=_end_with_input, args=(left, told), daemon=True).start()
         _look_after(connection, left)
@@ -75,7 +75,7 @@ def main(job: dict[str, Any]) -> None:
     os._exit(0)  # unloading torch takes its time
 
 
-def _fork(address: str, key: bytes, number: int, settings: dict[int, bytes], packed: bytes) -> int:
+def _fork(address: str, key: bytes, number: int, settings: bytes, packed: bytes) -> int:
     child = os.fork()
     if child:
         return child
@@ -91,7 +91,7 @@ def _fork(address: str, key: bytes, number: int, settings: dict[int, bytes], pac
             connection = connect(address, key, "rank", number, os.getpid())
         except (OSError, EOFError):  # the run has gone
             os._exit(status)
-        own = cloudpickle.loads(settings[number])
+        own = cloudpickle.loads(settings)[number]
         be_rank(connection, number, own, lambda seat: cloudpickle.loads(packed)(seat))
         status = 0
     except BaseException:

@@ -66,12 +66,10 @@ def run_bodies(plan: Plan, body: Callable[[ProcessSeat], Any], *, num_threads: i
         undo.callback(progress.close)
         undo.enter_context(prefixed_output(plan.num_ranks))
         place = undo.enter_context(gathering())
-        settings = {
-            number: pack_function(each, "compute")
-            for number, each in rank_settings(plan, place.folder, num_threads).items()
-        }
+        settings = rank_settings(plan, place.folder, num_threads)
+        told = pack_function(settings, "compute")
         nursery = undo.enter_context(_nursery(place, progress.show))
-        nursery.connection.send((settings, packed))
+        nursery.connection.send((list(settings), told, packed))
         parcels = Parcels(place.folder)
         found = await_all(place, len(settings), START_S, nursery.why_dead, progress.show)
         drivers = []
