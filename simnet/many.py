@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from simnet.engine import FluidModel, KernelModel, NetworkModel, RunsAhead, kern
 from simnet.engine.many import work_out_many
 from simnet.engine.program import FloatArray, Program, compile_flows, compile_schedule
 from simnet.network import Network
+from simnet.progress import ProgressLine
 from simnet.scenarios import Scenarios
 from simnet.seeds import checked_seed
 from simnet.transport import Transport, choose_transport
@@ -108,6 +109,7 @@ def simulate_many(
     seed: int | None = 0,
     transport: str | Transport | None = None,
     threads: int | None = None,
+    quiet: bool = False,
 ) -> ManyResult:
     """Run one piece of work under many parameters of the links.
 
@@ -131,6 +133,8 @@ def simulate_many(
         As for `simulate`.
     threads : int, optional
         How many threads to use; by default one a core. The result does not depend on it.
+    quiet : bool
+        Show no progress on stderr; a line comes after a second.
 
     Returns
     -------
@@ -153,7 +157,17 @@ def simulate_many(
     seed = checked_seed(seed)
     chosen = choose_transport(transport, lossy=net.is_lossy)
     planned, program, arrivals = _program(net, work)
-    left, tier = _work_out(net, program, arrivals, table, chosen, seed, threads or _cores())
+    line = ProgressLine(quiet=quiet)
+
+    def on_step(known: int) -> None:
+        line.show(lambda wall: f"simnet: {known:,} of {len(table):,} scenarios, {wall:.0f} s")
+
+    try:
+        left, tier = _work_out(
+            net, program, arrivals, table, chosen, seed, threads or _cores(), on_step
+        )
+    finally:
+        line.close()
     _check_ends(net, left, table)
     return ManyResult(
         net=net,
@@ -198,6 +212,7 @@ def _work_out(
     transport: Transport,
     seed: int,
     threads: int,
+    on_step: Callable[[int], None],
 ) -> tuple[FloatArray, NDArray[np.str_]]:
     """When the rank at each place leaves in each scenario, and what told."""
     compiled = kernel() == KernelModel.name
@@ -206,13 +221,16 @@ def _work_out(
             getattr(net.links, name)[None, :] if given is None else given
             for name, given in (("bandwidth", table.bandwidth), ("latency", table.latency))
         )
-        left, alone = work_out_many(net, program, arrivals, bandwidth, latency, threads=threads)
+        left, alone = work_out_many(
+            net, program, arrivals, bandwidth, latency, threads=threads, on_step=on_step
+        )
         return left, np.where(alone, "max-plus", "events")
     make = KernelModel if compiled else FluidModel
     left = np.empty((len(table), len(program.ranks)))
     for scenario in range(len(table)):
         model = make(table.network(net, scenario), transport, seed)
         left[scenario] = _carry_out(model, program, arrivals)
+        on_step(scenario + 1)
     return left, np.full(len(table), "events" if compiled else kernel())
 
 

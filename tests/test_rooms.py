@@ -14,6 +14,7 @@ ROOMS = (
     "simnet.seeds",
     "simnet.arrays",
     "simnet.units",
+    "simnet.progress",
     "simnet.conditions",
     "simnet.graph_check",
     "simnet.links",

@@ -9,7 +9,7 @@ A scenario that does not pass is carried out event by event.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,6 +22,10 @@ from simnet.network import Network
 
 SIDE_BY_SIDE, EVENT_BY_EVENT = 512, 4
 """Scenarios that are worth a thread of their own."""
+BLOCK = 50_000_000
+"""Transfers that the compiled kernel works out at one go, some tenths of a second side by side."""
+EVENTS_DEARER = 100
+"""How many times as long a transfer may take event by event."""
 
 
 def work_out_many(
@@ -32,6 +36,7 @@ def work_out_many(
     latency: FloatArray,
     *,
     threads: int,
+    on_step: Callable[[int], None] = lambda known: None,
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Work out a program under many parameters of the links, with the compiled kernel.
 
@@ -47,6 +52,8 @@ def work_out_many(
         Bytes/s and seconds of every link, a row a scenario or one row for all.
     threads : int
         How many threads share the scenarios; the result does not depend on it.
+    on_step : callable
+        Called now and then with how many scenarios are known, to show progress.
 
     Returns
     -------
@@ -67,31 +74,50 @@ def work_out_many(
     columns = _columns(net, program, arrivals)
     many, flat = core.Many(*columns), left.ravel()
     rows = np.ascontiguousarray(bandwidth).ravel(), np.ascontiguousarray(latency).ravel()
+    block = max(BLOCK // max(len(program), 1), 1)
     if program.in_flight <= 1:
-        _share(
-            lambda first, last: many.run(*rows, first, last, flat, alone),
-            scenarios,
-            min(threads, scenarios // SIDE_BY_SIDE),
-        )
+        count = min(threads, scenarios // SIDE_BY_SIDE)
+        for _ in _shared(
+            lambda first, last: many.run(*rows, first, last, flat, alone), scenarios, count, block
+        ):
+            on_step(0)
     rest = np.flatnonzero(~alone)
     if len(rest) and len(program.ranks):
         compiled = _compiled(core, net, program, columns)
-        _share(
+        count, block = min(threads, len(rest) // EVENT_BY_EVENT), max(block // EVENTS_DEARER, 1)
+        for done in _shared(
             lambda first, last: many.events(compiled, *rows, rest[first:last], flat),
             len(rest),
-            min(threads, len(rest) // EVENT_BY_EVENT),
-        )
+            count,
+            block,
+        ):
+            on_step(scenarios - len(rest) + done)
     return left, alone
 
 
-def _share(work: Callable[[int, int], object], count: int, threads: int) -> None:
-    """Let threads do work on ranges of equal length that make up 0 … count."""
-    if threads <= 1:
-        work(0, count)
+def _shared(
+    work: Callable[[int, int], object], count: int, threads: int, most: int
+) -> Iterator[int]:
+    """Let threads do work on blocks that make up 0 … count; yields how far all is done.
+
+    An interrupt waits for the blocks under way.
+    """
+    threads = max(threads, 1)
+    step = min(most, -(-count // threads)) or 1
+    blocks = [(first, min(first + step, count)) for first in range(0, count, step)]
+    if threads == 1:
+        for first, last in blocks:
+            work(first, last)
+            yield last
         return
-    edges = [count * part // threads for part in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, edges[:-1], edges[1:]))
+    pool = ThreadPoolExecutor(threads)
+    try:
+        under_way = [pool.submit(work, *block) for block in blocks]
+        for future, (_, last) in zip(under_way, blocks, strict=True):
+            future.result()
+            yield last
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _compiled(core: Any, net: Network, program: Program, columns: tuple[Any, ...]) -> Any:

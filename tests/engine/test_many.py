@@ -1,7 +1,9 @@
 """Many scenarios at once: each is what `simulate` finds in it, whoever worked it out."""
 
+import re
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import networkx as nx
@@ -15,8 +17,9 @@ from hypothesis import strategies as st
 
 import simnet
 import topologies
-from simnet import collectives, scenarios
+from simnet import collectives, progress, scenarios
 from simnet.engine import many
+from simnet.engine.program import compile_flows
 
 compiled = pytest.mark.skipif(simnet.kernel() != "kernel", reason="the kernel was not compiled")
 
@@ -108,6 +111,48 @@ def test_a_scenario_does_not_depend_on_its_neighbours():
         )
         single = simnet.simulate_many(net, work, one)
         assert single.rank_times.tolist() == whole.rank_times[scenario : scenario + 1].tolist()
+
+
+@compiled
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_waits_for_no_more_than_the_blocks_under_way(threads, monkeypatch):
+    monkeypatch.setattr(many, "BLOCK", 1)  # a scenario a block, with or without company
+    net = simnet.Network(topologies.star(3, bandwidth=100.0))
+    program = compile_flows(simnet.flows([0, 1], [2, 2], [100, 100]), 3)  # they share a link
+    bandwidth = scenarios.draw(net, 1000, spread=0.1).bandwidth
+    known = []
+
+    def on_step(count):
+        known.append(count)
+        if count == 10:
+            raise KeyboardInterrupt
+
+    begun = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        many.work_out_many(
+            net,
+            program,
+            np.zeros(len(program.ranks)),
+            bandwidth,
+            net.links.latency[None, :],
+            threads=threads,
+            on_step=on_step,
+        )
+    assert [count for count in known if count] == list(range(1, 11))
+    assert threading.active_count() == begun
+
+
+@pytest.mark.parametrize("engine", ["kernel", "reference"])
+def test_long_work_shows_how_far_it_is(engine, monkeypatch, capsys):
+    if engine == "reference":
+        monkeypatch.setattr("simnet.many.kernel", lambda: "reference")
+    monkeypatch.setattr(progress, "FIRST_AFTER_S", 0.0)
+    net = simnet.Network(topologies.star(3, bandwidth=100.0))
+    work, table = two_flows(net), scenarios.scale(net, bandwidth=[1.0, 0.8])
+    simnet.simulate_many(net, work, table, quiet=True)
+    assert capsys.readouterr().err == ""
+    simnet.simulate_many(net, work, table)
+    assert re.match(r"simnet: \d of 2 scenarios, \d s\n", capsys.readouterr().err)
 
 
 def test_without_the_kernel(monkeypatch):
