@@ -164,9 +164,13 @@ class Fair {
   void repair();
   void wake(uint32_t link);
   void look(uint32_t link);
-  void sum_outside(uint32_t link);
+  void list_outsiders(uint32_t link);
+  void sum_outside(uint32_t link, size_t count);
+  size_t part_outsiders(uint32_t link);
   void take_over(uint32_t link);
   void set_level(uint32_t link, double level);
+  void change_level(uint32_t link, double level);
+  void resolve();
   void yield(uint32_t slot);
   void move(uint32_t slot, uint32_t to);
   void insert(uint32_t slot);

@@ -76,7 +76,8 @@ void Fair::look(uint32_t at) {
   link.waiting = false;
   double left = link.capacity - link.outside;
   if (link.rounding * EPSILON > PRECISION * left) {
-    sum_outside(at);
+    list_outsiders(at);
+    sum_outside(at, outsiders_.size());
     left = link.capacity - link.outside;
   }
   if (!(link.held > 0.0)) {
@@ -91,57 +92,82 @@ void Fair::look(uint32_t at) {
   }
 }
 
-void Fair::sum_outside(uint32_t at) {
-  Link& link = links_[at];
-  double sum = 0.0, top = 0.0;
+// List those on a link that others hold.
+void Fair::list_outsiders(uint32_t at) {
+  outsiders_.clear();
   for (const User& user : users_[at]) {
     const uint32_t holder = holder_[user.slot];
     if (holder == at || holder == NONE) continue;
-    const double rate = links_[holder].level;
-    sum += shares(user.slot)[user.hop].flows * rate;
-    top = std::max(top, rate);
+    outsiders_.push_back({links_[holder].level, shares(user.slot)[user.hop].flows, user.slot});
+  }
+}
+
+// Sum anew what the first so many of those listed take.
+void Fair::sum_outside(uint32_t at, size_t count) {
+  Link& link = links_[at];
+  double sum = 0.0, top = 0.0;
+  for (size_t i = 0; i < count; ++i) {
+    sum += outsiders_[i].flows * outsiders_[i].rate;
+    top = std::max(top, outsiders_[i].rate);
   }
   link.outside = link.capacity < INF ? sum : 0.0;
   link.top = top;
   link.rounding = 0.0;
 }
 
+// Put last those listed that are faster than a link's level would be if it held them; returns how
+// many others there are.
+size_t Fair::part_outsiders(uint32_t at) {
+  const Link& link = links_[at];
+  const auto slower = [](const Outsider& a, const Outsider& b) { return a.rate < b.rate; };
+  const auto begin = outsiders_.begin();
+  auto end = outsiders_.end();
+  std::make_heap(begin, end, slower);
+  double held = link.held, outside = link.outside;
+  while (begin < end) {
+    const double level = (link.capacity - outside) / held;
+    if (held > 0.0 && begin->rate <= level * (1.0 + TOLERANCE)) break;
+    std::pop_heap(begin, end, slower);
+    --end;
+    held += end->flows;
+    outside -= end->flows * end->rate;
+  }
+  return static_cast<size_t>(end - begin);
+}
+
 // Hold whoever on a link is faster than its level would be, the fastest first.
 void Fair::take_over(uint32_t at) {
   Link& link = links_[at];
-  sum_outside(at);
+  list_outsiders(at);
+  sum_outside(at, outsiders_.size());
+  const size_t others = part_outsiders(at);
   double held = link.held;
-  double level = (link.capacity - link.outside) / held;
-  outsiders_.clear();
-  for (const User& user : users_[at]) {
-    const uint32_t holder = holder_[user.slot];
-    if (holder == at || holder == NONE) continue;
-    const double rate = links_[holder].level;
-    if (held > 0.0 && rate <= level * (1.0 + TOLERANCE)) continue;
-    outsiders_.push_back({rate, shares(user.slot)[user.hop].flows, user.slot});
-  }
-  std::sort(outsiders_.begin(), outsiders_.end(),
-            [](const Outsider& a, const Outsider& b) { return a.rate > b.rate; });
-  double outside = link.outside;
-  size_t taken = 0;
-  for (; taken < outsiders_.size(); ++taken) {
-    const Outsider& next = outsiders_[taken];
-    if (held > 0.0 && next.rate <= level * (1.0 + TOLERANCE)) break;
-    held += next.flows;
-    outside -= next.flows * next.rate;
-    if (taken + 1 == link.outsiders) outside = 0.0;
-    level = (link.capacity - outside) / held;
-  }
+  for (size_t i = others; i < outsiders_.size(); ++i) held += outsiders_[i].flows;
+  sum_outside(at, others);
+  const double outside = link.outside, level = (link.capacity - outside) / held;
   if (!(level > 0.0)) throw std::runtime_error("no rate for link " + std::to_string(at));
-  if (!(link.held > 0.0)) set_level(at, level);
-  for (size_t i = 0; i < taken; ++i) move(outsiders_[i].slot, at);
-  if (taken) sum_outside(at);
-  level = (link.capacity - link.outside) / link.held;
-  if (std::abs(level - link.level) > SAME * level) set_level(at, level);
+  link.waiting = true;  // so that nothing wakes it
+  if (std::abs(level - link.level) > SAME * level) change_level(at, level);
+  for (size_t i = others; i < outsiders_.size(); ++i) move(outsiders_[i].slot, at);
+  link.outside = outside;
+  link.rounding = 0.0;
+  link.waiting = false;
+  resolve();
 }
 
-// Change the rate of all that a link holds.
+// Change the rate of all that a link holds, and let go those that find another one narrower.
 void Fair::set_level(uint32_t at, double level) {
+  change_level(at, level);
+  resolve();
+}
+
+void Fair::resolve() {
+  for (const uint32_t slot : conflicts_) yield(slot);
+  conflicts_.clear();
+}
+
+// Change the rate of all that a link holds; notes those to which another link gives less.
+void Fair::change_level(uint32_t at, double level) {
   Link& link = links_[at];
   Clock& clock = clocks_[at];
   if (!(link.held > 0.0)) {
@@ -155,7 +181,6 @@ void Fair::set_level(uint32_t at, double level) {
   if (clock.served > FASTER * level * (time_ - clock.begun)) rewind(at);
   stir(at);
   const double limit = level * (1.0 - TOLERANCE);
-  conflicts_.clear();
   Link* const links = links_.data();
   for (const Due& due : clock.due) {
     const Share* share = shares(due.slot);
@@ -174,7 +199,6 @@ void Fair::set_level(uint32_t at, double level) {
     }
     if (conflict) conflicts_.push_back(due.slot);
   }
-  for (const uint32_t slot : conflicts_) yield(slot);
 }
 
 // Leave a link that is faster than another on the way.
@@ -203,8 +227,6 @@ void Fair::move(uint32_t slot, uint32_t to) {
     } else if (share->link == to) {
       link.held += share->flows;
       link.outside = --link.outsiders ? link.outside - share->flows * before : 0.0;
-      queue_.push({link.level, share->link});
-      link.waiting = true;
     } else {
       link.outside += share->flows * (rate - before);
       link.top = std::max(link.top, rate);
@@ -229,15 +251,17 @@ void Fair::insert(uint32_t slot) {
   for (Share* share = begin; share < end; ++share, ++hop) {
     share->flows = static_cast<double>(hop->weight) * one.count;
     const Link& link = links_[share->link];
-    const double rate = link.held > 0.0
-                            ? link.level
-                            : std::max(link.capacity - link.outside, 0.0) / share->flows;
+    const double rate = std::max(link.capacity - link.outside, 0.0) / (link.held + share->flows);
     if (rate < least) {
       least = rate;
       to = share->link;
     }
   }
-  if (!(links_[to].held > 0.0)) set_level(to, least);
+  if (links_[to].held > 0.0) {
+    least = links_[to].level;
+  } else {
+    set_level(to, least);
+  }
   for (Share* share = begin; share < end; ++share) {
     Link& link = links_[share->link];
     if (share->link == to) {
