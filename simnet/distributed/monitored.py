@@ -69,7 +69,7 @@ def monitored_barrier(
 def _message(make: Callable[..., SimWork], group: SimProcessGroup, peer: int, tag: int) -> SimWork:
     """A message of a barrier; what is left of one that timed out is taken, for it still stands."""
     work = group.monitored.get((peer, tag))
-    if work is None or work.over:
+    if work is None or work.known:
         nothing = torch.empty(0, dtype=torch.uint8)
         work = group.monitored[peer, tag] = make([nothing], peer, tag)
     return work

@@ -98,7 +98,7 @@ class ProcessDriver:
         return ""
 
     def _reply(self, member: Member, value: Any) -> None:
-        over = [(number, each) for number, each in self._open.items() if each.over]
+        over = [(number, each) for number, each in self._open.items() if each.known]
         news = []
         for number, each in over:
             del self._open[number]

@@ -23,18 +23,18 @@ MOST_CALLS = 4096  # that are numbered
 class RemoteHandle:
     """A call under way; the run says when it is over."""
 
-    __slots__ = ("_outputs", "error", "issued", "number", "over", "source")
+    __slots__ = ("_outputs", "error", "issued", "known", "number", "source")
 
     def __init__(self, number: int, issued: float) -> None:
         self.number, self.issued = number, issued
-        self.over = False
+        self.known = False
         self.error: BaseException | None = None
         self.source = -1
         self._outputs: Callable[[], Sequence[Any]] = tuple
 
     def end(self, source: int, error: BaseException | None, outputs: Callable[[], Any]) -> None:
         """Note that it is over."""
-        self.over, self.source, self.error, self._outputs = True, source, error, outputs
+        self.known, self.source, self.error, self._outputs = True, source, error, outputs
 
     def outputs(self) -> Sequence[Any]:
         """The data for the rank's tensors; asked for once."""

@@ -113,9 +113,9 @@ class SimWork(dist.Work):
         return self._seat.wait(self._handle, time)
 
     @property
-    def over(self) -> bool:
-        """Whether it is over, as far as this rank knows; takes no time."""
-        return bool(self._handle.over)
+    def known(self) -> bool:
+        """Whether the rank knows that it is over; takes no time."""
+        return bool(self._handle.known)
 
     def synchronize(self) -> None:
         """The same as `wait`."""
@@ -148,7 +148,7 @@ class SimWork(dist.Work):
         """A future of the tensors, completed in the rank's own thread when the call is over."""
         if self._future is None:
             self._future = Future()
-            if self._handle.over:
+            if self._handle.known:
                 self._seat.wait(self._handle)
                 if not self._future.done():
                     _settle(self._future, self._results, self._handle.error)

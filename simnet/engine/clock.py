@@ -65,6 +65,12 @@ class Clock(simpy.Environment):
         heapq.heappush(self._queue, (time, priority, next(self._eid), event))
         return event
 
+    def cancel(self, event: Event) -> None:
+        """Take off the clock what nobody waits for any more, if it has not come yet."""
+        if event.callbacks is not None:
+            self._queue[:] = [each for each in self._queue if each[-1] is not event]
+            heapq.heapify(self._queue)
+
     def step(self) -> None:
         """Carry out the next event; what a process raises comes out as it is.
 

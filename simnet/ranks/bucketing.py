@@ -16,8 +16,8 @@ FLUSH = "flush"
 
 
 def goes_into_bucket(call: Call, limit: int) -> bool:
-    """Whether a call of less than `limit` bytes is one that buckets gather."""
-    return call.kind == BUCKETED and not call.free and call.size < limit
+    """Whether a call of some bytes, but less than `limit`, is one that buckets gather."""
+    return call.kind == BUCKETED and not call.free and 0 < call.size < limit
 
 
 @lru_cache(KEPT_CALLS)

@@ -87,8 +87,10 @@ class Member:
         self.error: BaseException | None = None
         self.finish = float("nan")
         self.tickets: list[Ticket] = []
+        self._unknown: list[Ticket] = []  # of which it does not know that they are over
         self.steps = 0
         self._wait: Wait | None = None
+        self._timer: simpy.Event | None = None
         self._began = 0.0
         self._waits = 0
 
@@ -127,6 +129,7 @@ class Member:
         self._polls.happened()
         ticket = self.hub.issue(self.number, len(self.tickets), call, tensors)
         self.tickets.append(ticket)
+        self._unknown.append(ticket)
         if not ticket.over:
             ticket.then(self._polls.happened)
         self.recorder.issued(ticket)
@@ -142,10 +145,21 @@ class Member:
 
     def go(self) -> None:
         """Its turn has come: its wait is over, and its code goes on."""
+        self._learn()
         if self._wait is not None:
             self.recorder.waited(self._wait, self._began, self.now)
             self._wait = None
         self.driver.go(self)
+
+    def _learn(self) -> None:
+        """Let it know which of its calls are over now, before any rank ready now has run."""
+        unknown = []
+        for ticket in self._unknown:
+            if ticket.over:
+                ticket.known = True
+            else:
+                unknown.append(ticket)
+        self._unknown = unknown
 
     def settle(self) -> bool:
         """Let it run until it waits, and see that what it waits for gives it its next turn."""
@@ -161,6 +175,9 @@ class Member:
         """What a wait was for has come; whatever comes later than the first is too late."""
         if number == self._waits:
             self._waits += 1
+            if self._timer is not None:  # left there, it would be an event for those who poll
+                self.clock.cancel(self._timer)
+                self._timer = None
             self._turns.ask(self)
 
     def _await(self, wait: Wait, wake: Callable[[object], None]) -> None:
@@ -185,7 +202,8 @@ class Member:
         self, until: float, priority: EventPriority, wake: Callable[[object], None]
     ) -> None:
         if until < float("inf"):
-            _then(self.clock.at(max(until, self.clock.now), priority=priority), wake)
+            self._timer = self.clock.at(max(until, self.clock.now), priority=priority)
+            _then(self._timer, wake)
 
     def state(self) -> str:
         """What the rank is doing, in words."""

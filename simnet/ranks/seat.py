@@ -48,7 +48,7 @@ class Meter(Protocol):
 class Handle(Protocol):
     """A call under way, as the rank that made it sees it."""
 
-    over: bool
+    known: bool  # whether it was over when the rank last went on
     issued: float
     error: Exception | None
     source: int
@@ -92,12 +92,11 @@ class Seat(ABC):
         self._gathered: dict[tuple[str, tuple[int, ...]], Call] = {}  # since the last flush
         self._watched: dict[Any, None] = {}
         self._unawaited: dict[Any, bool] = {}  # whether they have a future
-        self._finishing = False
         self.bytes: Counter[str] = Counter()
         self.worlds = 0  # default groups that the rank has had
         self._phase, self._is_free = "", False
         self._away_depth = 0
-        self._counts_steps = False
+        self._counts_steps = self._finishing = False
         self.asked: tuple[Any, ...] = ()  # of the store, since the last wait
 
     # What a kind of ranks has to give
@@ -162,7 +161,7 @@ class Seat(ABC):
         if goes_into_bucket(call, limit):
             self._gathered[call.group, call.ranks] = call
             call = bucketed(call, limit)
-        else:
+        elif not call.empty:
             self.flush()
         return self._issue_now(call, tensors, finish)
 
@@ -171,25 +170,24 @@ class Seat(ABC):
         gathered, self._gathered = self._gathered, {}
         for last in gathered.values():
             handle = self._issue(flushing(last, self.bucket or 0), ())
-            while not handle.over:
+            while not handle.known:
                 self._rest(Sleep(tickets=(handle,)))
 
     def watch(self, handle: Any) -> None:
         """Let every wait be interrupted when the call is over, so that `finish` is called then."""
         if handle in self._unawaited:
             self._unawaited[handle] = True
-        if not handle.over:
+        if not handle.known:
             self._watched[handle] = None
 
     def wait(self, handle: Any, until: float = INFINITY) -> bool:
         """Wait for a call, or until a virtual time; returns whether the call is over."""
         with self.away():
             self._note_over(handle)
-            while not handle.over and self.time < until:
-                tickets = tuple(dict.fromkeys([handle, *self._watched]))
-                self._rest(Sleep(tickets=tickets, until=until))
+            while not handle.known and self.time < until:
+                self._rest(Sleep(tuple(dict.fromkeys([handle, *self._watched])), until))
             self._settle()
-        return bool(handle.over)
+        return bool(handle.known)
 
     def wait_any(self) -> bool:
         """Wait until one of the watched calls is over; returns whether there was one."""
@@ -200,25 +198,25 @@ class Seat(ABC):
         return True
 
     def look(self, handle: Any) -> bool:
-        """Whether a call is over; takes a poll interval where it is not."""
+        """Whether a call is over; takes a poll interval where that is not known."""
         with self.away():
             self.flush()
-            if handle.over:
+            if handle.known:
                 self.note("saw", handle.number)
             else:
                 self._rest(Poll(interval=self.poll_interval))
             self._settle()
-        return bool(handle.over)
+        return bool(handle.known)
 
     def caught_up(self) -> None:
         """A future is waited for that is complete: whatever futures there are may be the reason."""
         for handle in [each for each, has_future in self._unawaited.items() if has_future]:
-            if handle.over:
+            if handle.known:
                 self._note_over(handle)
 
     def _note_over(self, handle: Any) -> None:
         """Tell of a first wait that does not wait: elsewhere it might have to."""
-        if self._unawaited.pop(handle, None) is not None and handle.over:
+        if self._unawaited.pop(handle, None) is not None and handle.known:
             self.note("waited", handle.number)
 
     @contextmanager
@@ -273,7 +271,10 @@ class Seat(ABC):
         """Wait until keys are in the run's store, or a time."""
         with self.away():
             self.flush()
-            self._rest(Lookup(keys=tuple(keys), until=until))
+            if self.ask("board.has", list(keys)):  # written while computation was charged, say
+                self.note("found", *keys)
+            else:
+                self._rest(Lookup(keys=tuple(keys), until=until))
 
     def step(self) -> None:
         """A training step is over."""
@@ -336,8 +337,7 @@ class Seat(ABC):
         until = self.time + seconds
         duration = seconds
         while True:
-            tickets = tuple(self._watched)
-            self._rest(Sleep(tickets=tickets, until=until, why=why, duration=duration))
+            self._rest(Sleep(tuple(self._watched), until, why, duration))
             if not self.time < until:
                 return
             duration = float("nan")
@@ -349,7 +349,7 @@ class Seat(ABC):
 
     def _settle(self) -> None:
         """Finish every call that is over."""
-        for handle in [handle for handle in self._pending if handle.over]:
+        for handle in [handle for handle in self._pending if handle.known]:
             finish = self._pending.pop(handle, None)
             self._watched.pop(handle, None)
             if finish is None:

@@ -29,6 +29,8 @@ class Ticket:
         When, virtual seconds.
     over : bool
         Whether the rank's own part is over.
+    known : bool
+        Whether the rank knows: of its calls it knows what was so when it last went on.
     ended : float
         When it was; NaN until then.
     error : Exception or None
@@ -56,6 +58,7 @@ class Ticket:
         "error",
         "inside",
         "issued",
+        "known",
         "meeting",
         "number",
         "over",
@@ -68,7 +71,7 @@ class Ticket:
         self.issued = float(env.now)
         self._env = env
         self._callbacks: list[Callable[[Ticket], object]] | None = []
-        self.over = False
+        self.over = self.known = False
         self.ended = float("nan")
         self.error: Exception | None = None
         self.source = -1

@@ -221,7 +221,7 @@ class Player:
         return None
 
     def _missing(self, numbers: list[int]) -> list[Ticket]:
-        return [self._made[number] for number in numbers if not self._made[number].over]
+        return [self._made[number] for number in numbers if not self._made[number].known]
 
     def _tickets(self, entry: Entry) -> tuple[Ticket, ...]:
         return tuple(self._made[number] for number in entry.tickets)
@@ -279,10 +279,10 @@ class Player:
     def _wait(self, member: Member, entry: Entry) -> Wait | None:
         self._awaited = list(entry.tickets)
         tickets = self._tickets(entry)
-        over = [ticket for ticket in tickets if ticket.over]
-        for ticket in over:
+        known = [ticket for ticket in tickets if ticket.known]
+        for ticket in known:
             member.recorder.found_over(ticket, member.now)
-        return None if over else Sleep(tickets=tickets)
+        return None if known else Sleep(tickets=tickets)
 
     def _poll(self, member: Member, entry: Entry) -> Wait:
         self._polled = list(entry.tickets)
@@ -292,7 +292,7 @@ class Player:
         # To the bit where it began at the same instant: the sum may round otherwise.
         assert entry.seconds is not None
         until = entry.end if member.now == entry.begin else member.now + entry.seconds
-        return Sleep(until=until, why="idle") if until > member.now else None
+        return Sleep(until=until) if until > member.now else None
 
     def _lookup(self, member: Member, entry: Entry) -> Wait | None:
         keys = tuple(entry.name.split("\n"))

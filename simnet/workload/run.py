@@ -194,7 +194,7 @@ def make_run(session: Session, compute: str, trace: Trace) -> Run:
 
 def _records(session: Session) -> Iterator[OperationRecord]:
     for call, position, operations in session.hub.calls:
-        if call.free or call.empty:
+        if call.free or call.empty or not operations:
             continue  # the network carries nothing for it
         ended = [_finish(each) for each in operations]
         plans = dict.fromkeys(each.plan.algorithm for each in operations if each.plan)
@@ -203,8 +203,8 @@ def _records(session: Session) -> Iterator[OperationRecord]:
             size=call.size,
             ranks=_took_part(call, position),
             algorithm=", ".join(plans) or "direct",
-            start=min((float(each.start) for each in operations), default=float("nan")),
-            finish=max(ended, default=float("nan")),
+            start=min(float(each.start) for each in operations),
+            finish=max(ended),
             bytes_on_wire=sum(each.bytes_on_wire for each in operations),
             where=call.where,
         )

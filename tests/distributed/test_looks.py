@@ -1,5 +1,7 @@
 """Programs that look: what counts as a look, loops that end by themselves, loops that never do."""
 
+from datetime import timedelta
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -208,3 +210,37 @@ def test_a_look_tells_of_calls_that_were_not_known_to_be_over():
     for entries in run(train).trace.entries:
         news = [each.tickets for each in entries if each.action == "poll" and each.tickets]
         assert news == [(3,)]
+
+
+@pytest.mark.parametrize("kind", [simnet.threads, simnet.processes], ids=["threads", "processes"])
+def test_a_call_of_no_bytes_is_known_to_be_over_after_a_look(kind):
+    """It is over at once, but a rank knows of its calls what was so when it last went on."""
+
+    def train(rank, world_size):
+        work = dist.all_reduce(torch.empty(0), async_op=True)
+        looks = 1
+        while not work.is_completed():
+            looks += 1
+        return looks, simnet.now()
+
+    results = simnet.run(train, STAR, kind(2), poll_interval=0.5, quiet=True).results
+    assert results == ((1, 0.5), (1, 0.5))
+
+
+def test_a_timeout_that_does_not_pass_is_nothing_to_look_for():
+    """Rank 0 would wait until 1 s for what is over long before; rank 1 looks from then on."""
+
+    def train(rank, world_size):
+        work = dist.all_reduce(torch.ones(250), async_op=True)
+        work.wait(timedelta(seconds=1))
+        if rank == 0:
+            simnet.compute(5.0)
+            dist.send(torch.ones(1), 1)
+            return None
+        recv, looks = dist.irecv(torch.empty(1), 0), 1
+        while not recv.is_completed():
+            looks += 1
+        return looks
+
+    # After an interval, when rank 0 has computed, when the message's bytes set out, when it is in.
+    assert run(train).results[1] == 4

@@ -49,6 +49,18 @@ def test_buckets_change_times_and_never_results(bucket):
     assert simnet.replay(run.trace, STAR).rank_times.tolist() == run.rank_times.tolist()
 
 
+def test_calls_of_no_bytes_go_past_buckets():
+    def train(rank, world_size):
+        dist.all_reduce(torch.ones(10))
+        dist.all_reduce(torch.empty(0))
+        dist.all_reduce(torch.ones(20))
+
+    run = simnet.run(train, STAR, algorithm="ring", bucket="1MB", quiet=True)
+    assert [each.size for each in run.records] == [120]
+    empty = simnet.run(lambda *_: dist.all_reduce(torch.empty(0)), STAR, bucket="1MB", quiet=True)
+    assert (empty.time, empty.records) == (0.0, ())
+
+
 def test_a_bucket_is_sent_before_anything_else_happens():
     def train(rank, world_size):
         tensor = torch.ones(250)

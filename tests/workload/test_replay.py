@@ -1,6 +1,7 @@
 """A replay is the run, on whichever network."""
 
 import warnings
+from datetime import timedelta
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 import simnet
 import topologies
+from simnet.distributed import WaitTimeoutError
 from simnet.workload.replay import ReplayWarning
 
 STAR = simnet.Network(topologies.star(4, bandwidth="1MB/s", latency="10ms"))
@@ -185,6 +187,39 @@ def test_a_program_that_looked_at_time_is_marked():
     with pytest.warns(ReplayWarning):
         elsewhere = simnet.replay(run.trace, MOBILE)
     assert elsewhere.time == pytest.approx(simnet.run(polls, MOBILE, quiet=True).time, rel=1e-3)
+
+
+def test_who_has_waited_too_long_goes_on_at_the_end_of_the_instant():
+    """Rank 0 gives up at 1 s, when rank 1 has computed; rank 1 goes first, as it did."""
+
+    def train(rank, world_size):
+        if rank == 0:
+            never = dist.irecv(torch.empty(1), 1)
+            with pytest.raises(WaitTimeoutError):
+                never.wait(timedelta(seconds=1))
+            dist.send(torch.ones(100), 2)
+            never.wait()
+        if rank == 1:
+            simnet.compute(1.0)
+            dist.send(torch.ones(200), 3)
+            dist.send(torch.ones(1), 0)
+        if rank > 1:
+            dist.recv(torch.empty(100 * (rank - 1)), rank - 2)
+
+    run = simnet.run(train, STAR, quiet=True)
+    assert [each.ranks for each in run.records] == [(1, 3), (0, 2), (1, 0)]
+    with pytest.warns(ReplayWarning):
+        same(simnet.replay(run.trace, STAR), run)
+
+
+def test_an_exchange_in_which_nobody_sends_is_no_operation():
+    def train(rank, world_size):
+        own = [int(other == rank) for other in range(world_size)]
+        dist.all_to_all_single(torch.empty(1), torch.ones(1), own, own)
+
+    run = simnet.run(train, STAR, quiet=True)
+    assert (run.time, run.records) == (0.0, ())
+    same(simnet.replay(run.trace, STAR), run)
 
 
 @given(
