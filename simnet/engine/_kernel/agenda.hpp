@@ -59,8 +59,8 @@ class Agenda {
 
   // An instant, and the node added to it last, unless it is over.
   struct Recent {
-    double time;
-    uint32_t last;
+    double time = 0.0;
+    uint32_t last = NONE;
   };
   static constexpr int RECENT_BITS = 4;
 
@@ -85,7 +85,7 @@ class Agenda {
   Calendar<Instant> instants_;
   std::vector<Node> nodes_;
   uint32_t free_ = NONE;
-  std::vector<Recent> recent_ = std::vector<Recent>(1 << RECENT_BITS, {0.0, NONE});
+  Recent recent_[1 << RECENT_BITS];
 };
 
 }  // namespace simnet

@@ -5,15 +5,14 @@
 
 namespace simnet {
 
-uint32_t Model::new_leg(const Leg& leg) {
+uint32_t Model::new_leg() {
   if (free_legs_.empty()) {
     if (legs_.size() >= RELEASE) throw std::runtime_error("too many transfers under way");
-    legs_.push_back(leg);
+    legs_.emplace_back();
     return static_cast<uint32_t>(legs_.size() - 1);
   }
   const uint32_t at = free_legs_.back();
   free_legs_.pop_back();
-  legs_[at] = leg;
   return at;
 }
 
@@ -22,9 +21,9 @@ void Model::start(uint32_t number, uint32_t transfer, uint32_t at, double time) 
   const Connection& connection = connections_[at];
   job.progress[transfer].start = time;
   const Transfer& started = job.program->transfers[transfer];
-  Leg leg{started.size, number, transfer, at, connection.route, 0, NONE};
-  const double delay = connection.draws ? draw(leg) : connection.delay;
-  agenda_.add(time + delay, {new_leg(leg), LEG});
+  const uint32_t leg = new_leg();
+  legs_[leg] = {started.size, number, transfer, at, connection.route, 0, NONE};
+  agenda_.add(time + (connection.draws ? draw(legs_[leg]) : connection.delay), {leg, LEG});
 }
 
 // Ask for the delay and the rounds of a message; returns the delay.
@@ -91,7 +90,7 @@ void Model::drained(uint32_t at, double time) {
 }
 
 void Model::delivered(uint32_t at, double time) {
-  const Leg leg = legs_[at];
+  const Leg& leg = legs_[at];
   const Program& program = *jobs_[leg.job]->program;
   if (program.in_flight) {
     Connection& connection = connections_[leg.connection];
@@ -101,6 +100,13 @@ void Model::delivered(uint32_t at, double time) {
   if (leg.rounds != NONE) free_rounds_.push_back(leg.rounds);
   free_legs_.push_back(at);
   ended(leg.job, leg.transfer, time);
+}
+
+void Model::let_go(Job& job, uint32_t number, uint32_t transfer) {
+  prefetch(&job.program->transfers[transfer]);  // it will start soon
+  if (!--job.progress[transfer].holds) {
+    ready_.push_back(static_cast<uint64_t>(number) << 32 | transfer);
+  }
 }
 
 void Model::ended(uint32_t number, uint32_t transfer, double time) {

@@ -188,13 +188,6 @@ void Model::do_release(uint32_t number, double time) {
   plan_release(number);
 }
 
-void Model::let_go(Job& job, uint32_t number, uint32_t transfer) {
-  prefetch(&job.program->transfers[transfer]);  // it will start soon
-  if (!--job.progress[transfer].holds) {
-    ready_.push_back(static_cast<uint64_t>(number) << 32 | transfer);
-  }
-}
-
 void Model::carried(double time, int64_t* links) const {
   fair_.carried(time, links, num_links_, [&](uint32_t route, uint32_t at, double left) {
     const Leg& leg = legs_[at];

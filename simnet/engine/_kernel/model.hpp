@@ -129,7 +129,7 @@ class Model {
   void delivered(uint32_t leg, double time);
   void ended(uint32_t job, uint32_t transfer, double time);
   void leave(uint32_t job, uint32_t place, double time);
-  uint32_t new_leg(const Leg& leg);
+  uint32_t new_leg();
   int64_t bytes_on_wire(const Leg& leg) const;
 
   Fair fair_;
