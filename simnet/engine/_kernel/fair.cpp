@@ -267,8 +267,7 @@ void Fair::pop_due(uint32_t link, double time, std::vector<uint32_t>& legs) {
 
 // Settling
 
-void Fair::settle(double time) {
-  if (changed_.empty()) return;
+void Fair::settle_changed(double time) {
   time_ = time;
   size_t changes = 0;
   for (const uint32_t slot : changed_) changes += classes_[slot].count != classes_[slot].counted;

@@ -43,7 +43,9 @@ class Fair {
   void pop_finished(double time, std::vector<uint32_t>& legs);
 
   // Share anew whatever the flows that came and went since the last call have changed.
-  void settle(double time);
+  void settle(double time) {
+    if (!changed_.empty()) settle_changed(time);
+  }
 
   // Add what every route has counted to `links`, and call `under_way(route, leg, left)` for each
   // active flow.
@@ -139,6 +141,7 @@ class Fair {
   void detach(uint32_t slot);
   void meet(uint32_t slot, double time);
   void drop_stale();
+  void settle_changed(double time);
   void add_flow(Class& one, Flow flow);
   Flow pop_flow(Class& one);
   double first_tag(const Class& one) const;

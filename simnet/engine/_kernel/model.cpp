@@ -120,7 +120,7 @@ void Model::carry_out_instant(double time) {
   ++idle_;
   while (carry_out(time)) {
     idle_ = 0;
-    launch(time);
+    if (!ready_.empty() || !freed_.empty()) launch(time);
   }
   if (idle_ > STALLED) report_stall();
   fair_.settle(time);
@@ -136,7 +136,7 @@ void Model::report_stall() const {
 
 bool Model::carry_out(double time) {
   finished_.clear();
-  fair_.pop_finished(time, finished_);
+  if (fair_.next_finish() <= time) fair_.pop_finished(time, finished_);
   for (size_t i = 0; i < finished_.size(); ++i) drained(finished_[i], time);
   bool due = !finished_.empty();
   while (agenda_.time() <= time) {
