@@ -20,7 +20,9 @@ void Model::start(uint32_t number, uint32_t transfer, uint32_t at, double time) 
   Job& job = *jobs_[number];
   const Connection& connection = connections_[at];
   job.progress[transfer].start = time;
-  const Transfer& started = job.program->transfers[transfer];
+  const Program& program = *job.program;
+  const Transfer& started = program.transfers[transfer];
+  if (started.waiters) prefetch(&job.progress[transfer + program.waiting[started.waiting]]);
   const uint32_t leg = new_leg();
   legs_[leg] = {started.size, number, transfer, at, connection.route, 0, NONE};
   agenda_.add(time + (connection.draws ? draw(legs_[leg]) : connection.delay), {leg, LEG});
