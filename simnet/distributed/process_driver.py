@@ -141,11 +141,19 @@ class ProcessDriver:
         self._refused.append(number)
 
     def _on_sleep(
-        self, member: Member, numbers: Sequence[int], until: float, why: Why, duration: float
+        self,
+        member: Member,
+        numbers: Sequence[int],
+        until: float,
+        why: Why,
+        duration: float,
+        others: Sequence[int],
     ) -> Wait:
-        # A call that failed has no ticket; the rank is told before it waits.
-        tickets = tuple([self._open[number] for number in numbers if number in self._open])
-        return Sleep(tickets, until, why, duration)
+        return Sleep(self._tickets(numbers), until, why, duration, self._tickets(others))
+
+    def _tickets(self, numbers: Sequence[int]) -> tuple[Ticket, ...]:
+        """Of the process's calls; one that failed has none: the rank is told before it waits."""
+        return tuple([self._open[number] for number in numbers if number in self._open])
 
     def _on_poll(self, member: Member, interval: float) -> Wait:
         return Poll(interval=interval)

@@ -105,7 +105,8 @@ class ProcessSeat(Seat):
         with self._lock:
             if isinstance(wait, Sleep):
                 numbers = [handle.number for handle in wait.tickets]
-                self.tell("sleep", numbers, wait.until, wait.why, wait.duration)
+                others = [handle.number for handle in wait.others]
+                self.tell("sleep", numbers, wait.until, wait.why, wait.duration, others)
             elif isinstance(wait, Poll):
                 self.tell("poll", wait.interval)
             else:

@@ -64,12 +64,8 @@ class SimStore(dist.distributed_c10d.Store):
             When a timeout given here passes first.
         """
         wanted = [self._prefix + key for key in keys]
-        if self._has(keys):
-            self._seat.note("found", *wanted)  # elsewhere it might have to wait
-            return
         limit = INFINITY if timeout is None else self._seat.time + timeout.total_seconds()
-        self._seat.lookup(wanted, limit)
-        if not self._has(keys):
+        if not self._seat.lookup(wanted, limit):
             raise WaitTimeoutError(
                 f"store: {', '.join(keys)} not there after {timeout} of virtual time"
             )

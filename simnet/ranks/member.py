@@ -190,10 +190,12 @@ class Member:
         if isinstance(wait, Lookup):
             _then(self.hub.board.await_keys(self.number, wait.keys), wake)
             self._await_time(wait.until, OVER, wake)
-        elif any(ticket.over for ticket in wait.tickets):
+            return
+        tickets = (*wait.tickets, *wait.others)
+        if any(ticket.over for ticket in tickets):
             _then(self.clock.at(self.clock.now), wake)
         else:
-            for ticket in wait.tickets:
+            for ticket in tickets:
                 ticket.then(wake)
             # A call that is over at the very instant of its timeout is in time.
             self._await_time(wait.until, OVER if wait.why == "wait" else NORMAL, wake)

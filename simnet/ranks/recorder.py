@@ -18,10 +18,11 @@ class Entry:
     action : str
         issue: made a call. compute, pause: began a span of `seconds`, and was in it until `end`.
         resume: went on with the last span, which other things had interrupted. wait: waited until
-        `tickets` were over. poll: looked, and `tickets` were over, which it had not known before.
-        expire: waited until a timeout of `seconds` had passed. lookup: waited for the store.
-        publish, withdraw: wrote a key into it, took one out. phase: what follows belongs to
-        `name`. end: its code ended.
+        `tickets` were over. interrupt: waited for the first of `tickets`, until the others were
+        over, of which callbacks were to hear. poll: looked, and `tickets` were over, which it had
+        not known before. expire: waited until a timeout of `seconds` had passed. lookup: waited
+        for the store. publish, withdraw: wrote a key into it, took one out. phase: what follows
+        belongs to `name`. end: its code ended.
     begin, end : float
         Virtual seconds.
     tickets : tuple of int
@@ -78,6 +79,7 @@ class Recorder:
     account: Account = field(default_factory=Account)
     timely: bool = False
     _open: dict[int, Ticket] = field(default_factory=dict)  # not known yet to be over
+    _parts: dict[Ticket, list[tuple[float, float]]] = field(default_factory=dict)  # of waits
 
     def issued(self, ticket: Ticket) -> None:
         """It made a call."""
@@ -132,15 +134,27 @@ class Recorder:
 
     def _awaited(self, wait: Sleep, begin: float, end: float) -> None:
         over = [ticket for ticket in wait.tickets if ticket.over]
-        came = min((ticket.peers_came for ticket in over), default=end)
-        idle = min(max(came - begin, 0.0), end - begin)
-        self.account.idle += idle
-        self.account.exposed += end - begin - idle
+        others = self._known([ticket for ticket in wait.others if ticket.over])
+        if others and not over and end < wait.until:
+            awaited = wait.tickets[0]
+            self._parts.setdefault(awaited, []).append((begin, end))
+            self.entries.append(Entry("interrupt", begin, end, (awaited.number, *others)))
+            return
+        before = self._parts.pop(wait.tickets[0], ()) if wait.tickets else ()
+        self._account_for([*before, (begin, end)], over)
         if over:
             self.entries.append(Entry("wait", begin, end, self._known(over)))
         else:
             self.timely = True
             self.entries.append(Entry("expire", begin, end, seconds=wait.until - begin))
+
+    def _account_for(self, parts: Sequence[tuple[float, float]], over: Sequence[Ticket]) -> None:
+        """Tell apart waiting for peers to come from waiting for what was under way."""
+        for begin, end in parts:
+            came = min((ticket.peers_came for ticket in over), default=end)
+            idle = min(max(came - begin, 0.0), end - begin)
+            self.account.idle += idle
+            self.account.exposed += end - begin - idle
 
     def _spent(self, wait: Sleep, begin: float, end: float) -> None:
         if wait.why == "compute":

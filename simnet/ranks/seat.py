@@ -185,7 +185,8 @@ class Seat(ABC):
         with self.away():
             self._note_over(handle)
             while not handle.known and self.time < until:
-                self._rest(Sleep(tuple(dict.fromkeys([handle, *self._watched])), until))
+                others = tuple(each for each in self._watched if each is not handle)
+                self._rest(Sleep((handle,), until, others=others))
             self._settle()
         return bool(handle.known)
 
@@ -245,10 +246,7 @@ class Seat(ABC):
         if self.meter is None:
             return
         self._away_depth += 1 if rests else -1
-        if rests:
-            self.meter.pause()
-        else:
-            self.meter.resume()
+        (self.meter.pause if rests else self.meter.resume)()
 
     @property
     def watching(self) -> bool:
@@ -267,14 +265,15 @@ class Seat(ABC):
             self.flush()
             self._spend(seconds, why)
 
-    def lookup(self, keys: Sequence[str], until: float = INFINITY) -> None:
-        """Wait until keys are in the run's store, or a time."""
+    def lookup(self, keys: Sequence[str], until: float = INFINITY) -> bool:
+        """Wait until keys are in the run's store, or a time; returns whether they are there."""
         with self.away():
             self.flush()
-            if self.ask("board.has", list(keys)):  # written while computation was charged, say
-                self.note("found", *keys)
-            else:
-                self._rest(Lookup(keys=tuple(keys), until=until))
+            if self.ask("board.has", list(keys)):
+                self.note("found", *keys)  # elsewhere it might have to wait
+                return True
+            self._rest(Lookup(keys=tuple(keys), until=until))
+            return bool(self.ask("board.has", list(keys)))
 
     def step(self) -> None:
         """A training step is over."""

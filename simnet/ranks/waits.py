@@ -22,12 +22,15 @@ class Sleep(NamedTuple):
         What the time counts as: computation, waiting for communication, or neither.
     duration : float
         Seconds of a computation or pause that begins here; NaN where none does.
+    others : tuple of Ticket
+        These end the wait too, for callbacks, though it is not for them.
     """
 
     tickets: tuple[Ticket, ...] = ()
     until: float = float("inf")
     why: Why = "wait"
     duration: float = float("nan")
+    others: tuple[Ticket, ...] = ()
 
 
 class Poll(NamedTuple):

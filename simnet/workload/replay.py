@@ -191,6 +191,7 @@ class Player:
         self._why: Why = "compute"
         self._awaited: list[int] = []
         self._polled: list[int] = []
+        self._interrupted: tuple[int, ...] = ()
 
     def go(self, member: Member) -> None:
         """Everything happens in `settle`."""
@@ -276,7 +277,20 @@ class Player:
     def _ahead(self) -> Entry:
         return self._entries[self._next]
 
+    def _interrupt(self, member: Member, entry: Entry) -> Wait | None:
+        """A wait that a callback came into; without deeds of the callback that is nothing."""
+        awaited, *others = self._tickets(entry)
+        if self._ahead().action not in ("interrupt", "wait", "expire"):
+            self._awaited = list(entry.tickets[1:])
+        if awaited.known:
+            return None
+        self._interrupted = entry.tickets[:1]
+        return Sleep(tickets=(awaited,), others=tuple(others))
+
     def _wait(self, member: Member, entry: Entry) -> Wait | None:
+        interrupted, self._interrupted = self._interrupted, ()
+        if interrupted == entry.tickets and member.recorder.entries[-1].action == "wait":
+            return None  # here it was over first
         self._awaited = list(entry.tickets)
         tickets = self._tickets(entry)
         known = [ticket for ticket in tickets if ticket.known]

@@ -244,6 +244,7 @@ ACTIONS = frozenset(
         "pause",
         "resume",
         "wait",
+        "interrupt",
         "poll",
         "expire",
         "lookup",
@@ -268,6 +269,8 @@ def _check(entries: Sequence[Sequence[Entry]], calls: Sequence[Sequence[Call]]) 
                 if entry.tickets != (issued,):
                     raise ValueError(f"rank {rank}: call {issued} is missing")
                 issued += 1
+            elif entry.action == "interrupt" and not entry.tickets:
+                raise ValueError(f"rank {rank}: a wait for nothing was interrupted")
             elif any(not 0 <= ticket < issued for ticket in entry.tickets):
                 raise ValueError(f"rank {rank}: waits for a call that it has not made")
         if issued != len(calls[rank]):

@@ -5,14 +5,14 @@ import random
 import warnings
 
 import pytest
-from programs import make_program
+from programs import STEPS, make_program
 
 import simnet
 import topologies
 from simnet.workload.replay import ReplayWarning
 
 
-def case(seed):
+def case(seed, steps=STEPS):
     """A program, its network, and how it is run."""
     rng = random.Random(seed)
     ranks = rng.choice([2, 3, 4])
@@ -22,7 +22,15 @@ def case(seed):
         about["poll_interval"] = 0.003  # as long as other things here
     if rng.random() < 0.4:
         about["compute"] = simnet.compute.Fixed("10ms", speed=[1, 2, 1, 0.5][:ranks])
-    return make_program(seed, ranks), simnet.Network(graph), about | {"seed": seed, "quiet": True}
+    return (
+        make_program(seed, ranks, steps),
+        simnet.Network(graph),
+        about | {"seed": seed, "quiet": True},
+    )
+
+
+TIMELY = ("look", "wait_a_while", "from_any")
+"""Steps after which a program might do other things on another network."""
 
 
 def check_replay(run, net):
@@ -39,6 +47,20 @@ def check_replay(run, net):
 def test_a_replay_does_the_same(seed):
     train, net, about = case(seed)
     check_replay(simnet.run(train, net, **about), net)
+
+
+@pytest.mark.parametrize("seed", range(200, 240))
+def test_a_replay_elsewhere_does_what_the_run_does_there(seed):
+    train, net, about = case(seed, [step for step in STEPS if step not in TIMELY])
+    rng = random.Random(seed)
+    graph = rng.choice([topologies.line, topologies.ring, topologies.fully_connected])
+    bandwidth, latency = rng.choice([1e5, 1e6, 1e7]), rng.choice([0.001, 0.01, 0.05])
+    other = simnet.Network(graph(net.num_ranks, bandwidth=bandwidth, latency=latency))
+    run, there = (simnet.run(train, each, **about) for each in (net, other))
+    replayed = simnet.replay(run.trace, other)
+    assert replayed.rank_times.tolist() == there.rank_times.tolist()
+    assert replayed.spent == pytest.approx(there.spent, abs=1e-12)
+    assert replayed.records == there.records
 
 
 @pytest.mark.slow

@@ -27,11 +27,11 @@ COLLECTIVES = {
 }
 
 
-def make_program(seed, ranks):
-    """A training function; what it returns is what each rank saw, and when."""
+def make_program(seed, ranks, names):
+    """A training function of steps with some names; it returns what each rank saw, and when."""
     rng = random.Random(seed)
     steps = [
-        (rng.choice(sorted(STEPS)), rng.randrange(2**30)) for _ in range(rng.choice([10, 40, 120]))
+        (rng.choice(sorted(names)), rng.randrange(2**30)) for _ in range(rng.choice([10, 40, 120]))
     ]
 
     def train(rank, world_size):

@@ -108,6 +108,11 @@ DAMAGES = {
     "the deeds of rank 2 do not end": lambda t: t.slice(0, len(t) - 1),
     "a row of rank 7, but there are 3": lambda t: replaced(t, "rank", [7] * len(t)),
     "unknown action": lambda t: replaced(t, "action", ["dance", *t["action"].to_pylist()[1:]]),
+    "a wait for nothing was interrupted": lambda t: replaced(
+        t,
+        "action",
+        ["interrupt" if each == "compute" else each for each in t["action"].to_pylist()],
+    ),
     "waits for a call that it has not made": lambda t: replaced(
         t,
         "tickets",
