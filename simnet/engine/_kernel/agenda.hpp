@@ -74,11 +74,11 @@ class Agenda {
     uint32_t node = free_;
     if (node == NONE) {
       node = static_cast<uint32_t>(nodes_.size());
-      nodes_.push_back({what, NONE});
+      nodes_.emplace_back();
     } else {
       free_ = nodes_[node].next;
-      nodes_[node] = {what, NONE};
     }
+    nodes_[node] = {what, NONE};
     return node;
   }
 

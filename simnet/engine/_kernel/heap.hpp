@@ -52,7 +52,7 @@ class TimeHeap {
 
   void push(const Entry& entry) {
     size_t at = entries_.size();
-    entries_.push_back(entry);
+    entries_.emplace_back();  // filled where it stands: a copy would wait for its parts
     while (at > 0) {
       const size_t parent = (at - 1) >> 2;
       if (!(entry.time < entries_[parent].time)) break;
@@ -110,7 +110,7 @@ class KeyHeap {
     uint32_t at = place_[id];
     if (at == NONE) {
       at = static_cast<uint32_t>(nodes_.size());
-      nodes_.push_back({key, id});
+      nodes_.emplace_back();
       up(at, {key, id});
       return;
     }

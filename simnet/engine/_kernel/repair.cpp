@@ -98,7 +98,8 @@ void Fair::list_outsiders(uint32_t at) {
   for (const User& user : users_[at]) {
     const uint32_t holder = holder_[user.slot];
     if (holder == at || holder == NONE) continue;
-    outsiders_.push_back({links_[holder].level, shares(user.slot)[user.hop].flows, user.slot});
+    outsiders_.emplace_back();
+    outsiders_.back() = {links_[holder].level, shares(user.slot)[user.hop].flows, user.slot};
   }
 }
 
