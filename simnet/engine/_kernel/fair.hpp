@@ -166,6 +166,7 @@ class Fair {
   // repair.cpp
   void repair();
   void wake(uint32_t link);
+  void let_wait(uint32_t link);
   void look(uint32_t link);
   void list_outsiders(uint32_t link);
   void sum_outside(uint32_t link, size_t count);

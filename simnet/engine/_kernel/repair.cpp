@@ -60,9 +60,13 @@ void Fair::repair() {
 
 // Have a link looked at, if there is anything to see: one that holds nobody and is not overfull
 // is in order.
-void Fair::wake(uint32_t at) {
+inline void Fair::wake(uint32_t at) {
+  const Link& link = links_[at];
+  if (!link.waiting && (link.held > 0.0 || link.outside > link.capacity)) let_wait(at);
+}
+
+void Fair::let_wait(uint32_t at) {
   Link& link = links_[at];
-  if (link.waiting || !(link.held > 0.0 || link.outside > link.capacity)) return;
   link.waiting = true;
   if (link.held > 0.0) {
     queue_.push({link.level, at});
@@ -194,9 +198,7 @@ void Fair::change_level(uint32_t at, double level) {
       other.rounding += other.outside;
       if (level > other.top) other.top = level;
       conflict |= other.level < limit;
-      if (!other.waiting && (other.held > 0.0 || other.outside > other.capacity)) {
-        wake(share->link);
-      }
+      wake(share->link);
     }
     if (conflict) conflicts_.push_back(due.slot);
   }
