@@ -106,8 +106,7 @@ void Fair::attach(uint32_t slot, double time) {
     if (users.size() == 1 && classes_[users[0].slot].alone) meet(users[0].slot, time);
     one.alone = one.alone && users.empty();
     share->place = static_cast<uint32_t>(users.size());
-    users.emplace_back();
-    users.back() = {slot, static_cast<uint32_t>(share - begin)};
+    users.emplace_back() = {slot, static_cast<uint32_t>(share - begin)};
   }
 }
 

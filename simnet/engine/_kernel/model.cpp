@@ -57,7 +57,7 @@ uint32_t Model::post(std::shared_ptr<const Program> program, double time) {
   job->posted = time;
   job->progress.reserve(program->count());
   for (const Transfer& transfer : program->transfers) {
-    job->progress.push_back({NEVER, NEVER, transfer.holds});
+    job->progress.emplace_back() = {NEVER, NEVER, transfer.holds};
   }
   job->open = program->touching;
   job->arrived.assign(program->ranks.size(), 0);

@@ -121,14 +121,13 @@ void ProgramBuilder::count_bytes(const ProgramBlock& block) {
 void ProgramBuilder::add_first(const ProgramBlock& block) {
   const uint32_t first = program_.count();
   for (size_t i = 0; i < block.count; ++i) {
-    Transfer transfer;
+    Transfer& transfer = program_.transfers.emplace_back();
     transfer.size = block.size[i];
     transfer.connection = static_cast<uint32_t>(block.connection[i]);  // NONE for -1
     transfer.src = static_cast<uint32_t>(block.src[i]);
     transfer.dst = static_cast<uint32_t>(block.dst[i]);
     transfer.holds = static_cast<uint32_t>(block.dep_offsets[i + 1] - block.dep_offsets[i]);
     transfer.reduces = block.reduces[i] != 0;
-    program_.transfers.push_back(transfer);
     const uint32_t connections = static_cast<uint32_t>(block.connection[i] + 1);
     program_.connections = std::max(program_.connections, connections);
     const uint32_t times = static_cast<uint32_t>(block.times);

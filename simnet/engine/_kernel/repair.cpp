@@ -102,8 +102,8 @@ void Fair::list_outsiders(uint32_t at) {
   for (const User& user : users_[at]) {
     const uint32_t holder = holder_[user.slot];
     if (holder == at || holder == NONE) continue;
-    outsiders_.emplace_back();
-    outsiders_.back() = {links_[holder].level, shares(user.slot)[user.hop].flows, user.slot};
+    const double flows = shares(user.slot)[user.hop].flows;
+    outsiders_.emplace_back() = {links_[holder].level, flows, user.slot};
   }
 }
 
