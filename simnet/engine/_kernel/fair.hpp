@@ -26,6 +26,7 @@ class Fair {
 
   // The number of a route, for `enter`.
   uint32_t add_route(const Hops& given);
+  void announce_route(const Hops& given) const { routes_.announce(given); }
   void expect_routes(size_t count, size_t hops) { routes_.expect(count, hops); }
   void count_bytes(uint32_t route, int64_t bytes) { routes_.count_bytes(route, bytes); }
   const Routes& routes() const { return routes_; }

@@ -55,6 +55,8 @@ class Model {
 
   // `draws`: its delay and rounds are asked for message by message.
   uint32_t add_connection(const Hops& route, double delay, bool draws);
+  // Say that one over a route will be added soon.
+  void announce_connection(const Hops& route) const { fair_.announce_route(route); }
   // Make room for as many connections more, over as many links in all.
   void expect_connections(size_t count, size_t hops);
   size_t num_connections() const { return connections_.size(); }

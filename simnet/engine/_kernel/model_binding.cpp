@@ -8,6 +8,9 @@
 namespace simnet {
 namespace {
 
+// Connections that are looked at before they are added, so that memory is there by then.
+constexpr size_t AHEAD = 16;
+
 struct ModelObject {
   PyObject_HEAD
   Model* model;
@@ -108,13 +111,16 @@ PyObject* add_connections(PyObject* self, PyObject* const* args, Py_ssize_t coun
     const int64_t total = static_cast<int64_t>(links.size());
     const size_t first = model.num_connections();
     model.expect_connections(delay.size(), links.size());
-    for (size_t i = 0; i < delay.size(); ++i) {
+    const auto route = [&](size_t i) -> Hops {
       const int64_t begin = offsets.data()[i], end = offsets.data()[i + 1];
       if (begin < 0 || end < begin || end > total) {
         throw std::invalid_argument("offsets[" + std::to_string(i) + "] do not lie in links");
       }
-      const Hops route{links.data() + begin, weights + begin, static_cast<size_t>(end - begin)};
-      model.add_connection(route, delay.data()[i], draws.data()[i] != 0);
+      return {links.data() + begin, weights + begin, static_cast<size_t>(end - begin)};
+    };
+    for (size_t i = 0; i < delay.size(); ++i) {
+      if (i + AHEAD < delay.size()) model.announce_connection(route(i + AHEAD));
+      model.add_connection(route(i), delay.data()[i], draws.data()[i] != 0);
     }
     return checked(PyLong_FromSize_t(first));
   });

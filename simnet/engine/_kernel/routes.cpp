@@ -14,10 +14,11 @@ constexpr size_t MOST_HOPS = 65535;
   throw std::invalid_argument("route crosses link " + std::to_string(link) + what);
 }
 
-uint32_t hash_of(const std::vector<Hop>& hops) {
-  uint64_t hash = 1469598103934665603ull ^ hops.size();
-  for (const Hop& hop : hops) {
-    hash = (hash ^ (uint64_t{hop.weight} << 32 | hop.link)) * 0x9E3779B97F4A7C15ull;
+uint32_t hash_of(const Hops& hops) {
+  uint64_t hash = 1469598103934665603ull ^ hops.count;
+  for (size_t hop = 0; hop < hops.count; ++hop) {
+    const uint64_t weight = static_cast<uint64_t>(hops.weights[hop]);
+    hash = (hash ^ (weight << 32 ^ static_cast<uint64_t>(hops.links[hop]))) * 0x9E3779B97F4A7C15ull;
     hash ^= hash >> 29;
   }
   return static_cast<uint32_t>(hash);
@@ -43,7 +44,7 @@ uint32_t Routes::number(const Hops& given) {
                                 std::to_string(MOST_HOPS) + " are allowed");
   }
   make_table(routes_.size() + 1);
-  const uint32_t hash = hash_of(given_);
+  const uint32_t hash = hash_of(given);
   Entry& entry = find(hash, given_.data(), given_.size());
   if (entry.number != NONE) return entry.number;
   for (size_t hop = 0; hop < given.count; ++hop) {
@@ -57,6 +58,10 @@ uint32_t Routes::number(const Hops& given) {
   hops_.insert(hops_.end(), given_.begin(), given_.end());
   most_hops_ = std::max(most_hops_, hops);
   return entry.number;
+}
+
+void Routes::announce(const Hops& given) const {
+  if (!table_.empty()) prefetch(&table_[hash_of(given) & (table_.size() - 1)]);
 }
 
 // Where in the table a route is, or belongs.

@@ -30,6 +30,9 @@ class Routes {
   // The number of a route: the same for the same links and weights in the same order.
   uint32_t number(const Hops& given);
 
+  // Say that a route will be asked for soon, if there is any.
+  void announce(const Hops& given) const;
+
   // Make room for as many routes more, over as many links in all.
   void expect(size_t count, size_t hops) {
     make_room(routes_, count);
