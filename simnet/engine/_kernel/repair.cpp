@@ -124,20 +124,24 @@ void Fair::sum_outside(uint32_t at, size_t count) {
 // many others there are.
 size_t Fair::part_outsiders(uint32_t at) {
   const Link& link = links_[at];
-  const auto slower = [](const Outsider& a, const Outsider& b) { return a.rate < b.rate; };
-  const auto begin = outsiders_.begin();
-  auto end = outsiders_.end();
-  std::make_heap(begin, end, slower);
   double held = link.held, outside = link.outside;
-  while (begin < end) {
-    const double level = (link.capacity - outside) / held;
-    if (held > 0.0 && begin->rate <= level * (1.0 + TOLERANCE)) break;
+  double level = (link.capacity - outside) / held;
+  const auto stays = [&](const Outsider& one) {
+    return held > 0.0 && one.rate <= level * (1.0 + TOLERANCE);
+  };
+  const auto slower = [](const Outsider& a, const Outsider& b) { return a.rate < b.rate; };
+  auto end = outsiders_.end();
+  // The level only rises by what it takes over: whoever stays now stays in the end.
+  const auto begin = std::partition(outsiders_.begin(), end, stays);
+  std::make_heap(begin, end, slower);
+  while (begin < end && !stays(*begin)) {
     std::pop_heap(begin, end, slower);
     --end;
     held += end->flows;
     outside -= end->flows * end->rate;
+    level = (link.capacity - outside) / held;
   }
-  return static_cast<size_t>(end - begin);
+  return static_cast<size_t>(end - outsiders_.begin());
 }
 
 // Hold whoever on a link is faster than its level would be, the fastest first.
