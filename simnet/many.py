@@ -149,7 +149,9 @@ def simulate_many(
     if not isinstance(net, Network):
         raise TypeError(f"net={net!r}: a simnet.Network; wrap a graph: simnet.Network(graph)")
     if not isinstance(work, Collective | Flows):
-        raise TypeError(f"work {work!r}: one simnet.collectives.… collective or simnet.flows(…)")
+        raise TypeError(
+            f"work {work!r:.60}: one simnet.collectives.… collective or simnet.flows(…)"
+        )
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ValueError(f"threads={threads!r}: a whole number, at least 1, or None")
     table = _scenarios(scenarios)

@@ -143,7 +143,9 @@ def _check_arguments(
         raise TypeError(f"net={net!r}: a simnet.Network; wrap a graph: simnet.Network(graph)")
     for item in work:
         if not isinstance(item, Collective | Flows):
-            raise TypeError(f"work {item!r}: a simnet.collectives.… collective or simnet.flows(…)")
+            raise TypeError(
+                f"work {item!r:.60}: a simnet.collectives.… collective or simnet.flows(…), one each"
+            )
     if callable(processes):
         raise TypeError(f"processes={processes!r}: a list of functions; write processes=[…]")
     for process in processes:
