@@ -17,6 +17,7 @@ from simnet.ranks.waits import Lookup, Poll, Sleep
 from simnet.ranks.where import user_line
 
 ENOUGH = 64  # messages kept back before they are sent without a wait
+NO_CALL = -1  # number of one that the run has not taken
 MOST_CALLS = 4096  # that are numbered
 
 
@@ -179,5 +180,8 @@ class ProcessSeat(Seat):
         """Note which calls the run has not taken, and return why."""
         error = unpack_error(packed)
         for number in numbers:
-            self._open.pop(number).end(-1, error, tuple)
+            handle = self._open.pop(number)
+            handle.number = NO_CALL
+            handle.end(-1, error, tuple)
+        self._count -= len(numbers)  # none has come behind them: the run counts on without them
         return error

@@ -77,10 +77,10 @@ def work_out_many(
     block = max(BLOCK // max(len(program), 1), 1)
     if program.in_flight <= 1:
         count = min(threads, scenarios // SIDE_BY_SIDE)
-        for _ in _shared(
+        for done in _shared(
             lambda first, last: many.run(*rows, first, last, flat, alone), scenarios, count, block
         ):
-            on_step(0)
+            on_step(int(np.count_nonzero(alone[:done])))
     rest = np.flatnonzero(~alone)
     if len(rest) and len(program.ranks):
         compiled = _compiled(core, net, program, columns)

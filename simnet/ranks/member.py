@@ -87,7 +87,7 @@ class Member:
         self.error: BaseException | None = None
         self.finish = float("nan")
         self.tickets: list[Ticket] = []
-        self._unknown: list[Ticket] = []  # of which it does not know that they are over
+        self._news: list[Ticket] = []  # that are over, which it does not know
         self.steps = 0
         self._wait: Wait | None = None
         self._timer: simpy.Event | None = None
@@ -129,8 +129,10 @@ class Member:
         self._polls.happened()
         ticket = self.hub.issue(self.number, len(self.tickets), call, tensors)
         self.tickets.append(ticket)
-        self._unknown.append(ticket)
-        if not ticket.over:
+        if ticket.over:
+            self._news.append(ticket)
+        else:
+            ticket.then(self._news.append)
             ticket.then(self._polls.happened)
         self.recorder.issued(ticket)
         return ticket
@@ -153,13 +155,9 @@ class Member:
 
     def _learn(self) -> None:
         """Let it know which of its calls are over now, before any rank ready now has run."""
-        unknown = []
-        for ticket in self._unknown:
-            if ticket.over:
-                ticket.known = True
-            else:
-                unknown.append(ticket)
-        self._unknown = unknown
+        for ticket in self._news:
+            ticket.known = True
+        self._news.clear()
 
     def settle(self) -> bool:
         """Let it run until it waits, and see that what it waits for gives it its next turn."""

@@ -113,6 +113,9 @@ class Recorder:
 
     def ended(self, time: float) -> None:
         """Its code ended."""
+        for ticket, parts in self._parts.items():  # of waits that a callback outlasted
+            self._account_for(parts, [ticket] if ticket.over else [])
+        self._parts.clear()
         self.entries.append(Entry("end", time, time))
 
     def wrote(self, action: str, key: str, time: float) -> None:
@@ -134,13 +137,15 @@ class Recorder:
 
     def _awaited(self, wait: Sleep, begin: float, end: float) -> None:
         over = [ticket for ticket in wait.tickets if ticket.over]
-        others = self._known([ticket for ticket in wait.others if ticket.over])
+        others = [ticket for ticket in wait.others if ticket.over]
         if others and not over and end < wait.until:
             awaited = wait.tickets[0]
             self._parts.setdefault(awaited, []).append((begin, end))
-            self.entries.append(Entry("interrupt", begin, end, (awaited.number, *others)))
+            self.entries.append(
+                Entry("interrupt", begin, end, (awaited.number, *self._known(others)))
+            )
             return
-        before = self._parts.pop(wait.tickets[0], ()) if wait.tickets else ()
+        before = self._parts.pop(wait.tickets[0], ()) if over else ()
         self._account_for([*before, (begin, end)], over)
         if over:
             self.entries.append(Entry("wait", begin, end, self._known(over)))

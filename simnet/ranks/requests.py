@@ -17,7 +17,8 @@ def _phase(member: Member, name: str) -> None:
 
 
 def _waited(member: Member, number: int) -> None:
-    member.recorder.found_over(member.tickets[number], member.now)
+    if number >= 0:
+        member.recorder.found_over(member.tickets[number], member.now)
 
 
 def _saw(member: Member, number: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from simnet.ranks.bucketing import bucketed, flushing, goes_into_bucket
 from simnet.ranks.call import Call, freed
+from simnet.ranks.meter import Meter
 from simnet.ranks.waits import Lookup, Poll, Sleep, Why
 
 POLL_INTERVAL_S = 1e-6
@@ -21,28 +22,6 @@ NOTHING = nullcontext()
 _THREAD = threading.local()
 _PROCESS: list[Seat] = []  # the one rank of a process that is a rank as a whole
 _FORKS: list[bool] = []  # whether this process knows what to do when it is forked
-
-
-class Meter(Protocol):
-    """Measures or models a rank's own computation (see `simnet.workload.compute`)."""
-
-    def begin(self) -> None:
-        """The rank's code begins."""
-
-    def end(self) -> None:
-        """It has ended."""
-
-    def pause(self) -> None:
-        """What happens until `resume` is not the rank's own work."""
-
-    def resume(self) -> None:
-        """The rank's code goes on."""
-
-    def take(self) -> float:
-        """Virtual seconds of computation since the last take."""
-
-    def step(self) -> None:
-        """A training step is over."""
 
 
 class Handle(Protocol):
@@ -185,7 +164,7 @@ class Seat(ABC):
         with self.away():
             self._note_over(handle)
             while not handle.known and self.time < until:
-                others = tuple(each for each in self._watched if each is not handle)
+                others = tuple(each for each in self._interrupters() if each is not handle)
                 self._rest(Sleep((handle,), until, others=others))
             self._settle()
         return bool(handle.known)
@@ -195,8 +174,15 @@ class Seat(ABC):
         with self.away():
             if not self._watched:
                 return False
-            self._rest(Sleep(tickets=tuple(self._watched)))
+            if len(self._interrupters()) < len(self._watched):
+                self._settle()  # some are over, and in a callback have waited for this
+            else:
+                self._rest(Sleep(tickets=self._interrupters()))
         return True
+
+    def _interrupters(self) -> tuple[Any, ...]:
+        """The watched calls that may yet come into a wait."""
+        return tuple(handle for handle in self._watched if not handle.known)
 
     def look(self, handle: Any) -> bool:
         """Whether a call is over; takes a poll interval where that is not known."""
@@ -211,9 +197,8 @@ class Seat(ABC):
 
     def caught_up(self) -> None:
         """A future is waited for that is complete: whatever futures there are may be the reason."""
-        for handle in [each for each, has_future in self._unawaited.items() if has_future]:
-            if handle.known:
-                self._note_over(handle)
+        for handle in [each for each, future in self._unawaited.items() if future and each.known]:
+            self._note_over(handle)
 
     def _note_over(self, handle: Any) -> None:
         """Tell of a first wait that does not wait: elsewhere it might have to."""
@@ -263,6 +248,8 @@ class Seat(ABC):
         """Let virtual time pass: computing, or pausing ("idle")."""
         with self.away():
             self.flush()
+            if self._finishing:
+                self.note("in callback")
             self._spend(seconds, why)
 
     def lookup(self, keys: Sequence[str], until: float = INFINITY) -> bool:
@@ -336,7 +323,7 @@ class Seat(ABC):
         until = self.time + seconds
         duration = seconds
         while True:
-            self._rest(Sleep(tuple(self._watched), until, why, duration))
+            self._rest(Sleep(self._interrupters(), until, why, duration))
             if not self.time < until:
                 return
             duration = float("nan")

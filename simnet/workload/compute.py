@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from simnet.ranks.meter import Meter
 from simnet.units import format_time, parse_time
 from simnet.workload.devices import DEVICES, Device, find_device
 from simnet.workload.meters import FixedMeter, MeasuredMeter, RooflineMeter
@@ -28,28 +29,6 @@ __all__ = [
     "Roofline",
     "Straggler",
 ]
-
-
-class Meter(Protocol):
-    """Meters one rank's computation; all calls come from the rank's own thread."""
-
-    def begin(self) -> None:
-        """The rank's code starts."""
-
-    def end(self) -> None:
-        """The rank's code is over: leave nothing behind."""
-
-    def pause(self) -> None:
-        """The rank's code has called simnet: what follows is not its own work."""
-
-    def resume(self) -> None:
-        """The rank's code goes on."""
-
-    def take(self) -> float:
-        """Virtual seconds of computation since the last take; asked while paused."""
-
-    def step(self) -> None:
-        """A training step is over."""
 
 
 @runtime_checkable

@@ -187,11 +187,9 @@ class Player:
         self._next = 0
         self._poll_interval = poll_interval
         self._made: list[Ticket] = []
-        self._until = 0.0
-        self._why: Why = "compute"
+        self._spans: list[tuple[float, Why]] = []  # within each other, by callbacks
         self._awaited: list[int] = []
         self._polled: list[int] = []
-        self._interrupted: tuple[int, ...] = ()
 
     def go(self, member: Member) -> None:
         """Everything happens in `settle`."""
@@ -248,21 +246,25 @@ class Player:
     def _span(self, member: Member, entry: Entry, why: Why) -> Wait | None:
         """Begin a span; one that a call interrupted is left when the call is over."""
         assert entry.seconds is not None
-        self._until, self._why = member.now + entry.seconds, why
+        self._spans = [each for each in self._spans if each[0] > member.now]
+        self._spans.append((member.now + entry.seconds, why))
         return self._rest_of_span(entry)
 
     def _resume(self, member: Member, entry: Entry) -> Wait | None:
-        if member.now >= self._until and not self._deeds_follow(entry):
+        while len(self._spans) > 1 and self._spans[-1][0] <= member.now:
+            self._spans.pop()
+        if member.now >= self._spans[-1][0] and not self._deeds_follow(entry):
             return None  # the calls that interrupted it have taken longer here
         return self._rest_of_span(entry)
 
     def _rest_of_span(self, entry: Entry) -> Wait:
         follow = self._deeds_follow(entry)
         self._awaited = list(entry.tickets) if follow else []
+        until, why = self._spans[-1]
         return Sleep(
             tickets=self._tickets(entry),
-            until=INFINITY if follow else self._until,
-            why=self._why,
+            until=INFINITY if follow else until,
+            why=why,
             duration=NONE if entry.seconds is None else entry.seconds,
         )
 
@@ -284,13 +286,9 @@ class Player:
             self._awaited = list(entry.tickets[1:])
         if awaited.known:
             return None
-        self._interrupted = entry.tickets[:1]
         return Sleep(tickets=(awaited,), others=tuple(others))
 
     def _wait(self, member: Member, entry: Entry) -> Wait | None:
-        interrupted, self._interrupted = self._interrupted, ()
-        if interrupted == entry.tickets and member.recorder.entries[-1].action == "wait":
-            return None  # here it was over first
         self._awaited = list(entry.tickets)
         tickets = self._tickets(entry)
         known = [ticket for ticket in tickets if ticket.known]

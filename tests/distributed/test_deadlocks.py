@@ -140,12 +140,22 @@ def test_a_recv_from_anyone_and_one_with_another_tag():
     assert "rank 2 waits in recv of 1 float32 from any rank with tag 1" in said
 
 
-def test_a_wait_with_several_calls_names_them_all():
+def test_a_wait_names_the_call_that_it_is_for():
     def train(rank, world_size):
         if rank == 0:
-            first = dist.all_reduce(torch.ones(1), async_op=True)
-            first.get_future()
+            dist.all_reduce(torch.ones(1), async_op=True).get_future()
             dist.all_reduce(torch.ones(2))
+
+    said = "; ".join(deadlock(train, 2))
+    assert "call 0" not in said
+    assert "all_reduce of 2 float32 (SUM), call 1" in said
+
+
+def test_a_wait_for_several_calls_names_them_all():
+    def train(rank, world_size):
+        if rank == 0:
+            works = [dist.all_reduce(torch.ones(n), async_op=True) for n in (1, 2)]
+            torch.futures.wait_all([work.get_future() for work in works])
 
     said = "; ".join(deadlock(train, 2))
     assert "all_reduce of 1 float32 (SUM), call 0" in said

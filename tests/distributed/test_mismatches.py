@@ -169,3 +169,23 @@ def test_what_one_rank_alone_gets_wrong_is_its_own_error(call, error):
         simnet.run(train, PAIR)
     assert not isinstance(caught.value, MismatchError)
     assert caught.value.__notes__ == ["on rank 1 at virtual time 0 s"]
+
+
+@pytest.mark.parametrize("kind", [simnet.threads, simnet.processes], ids=["threads", "processes"])
+def test_a_rank_that_goes_on_after_a_mismatch_is_heard_as_ever(kind):
+    def train(rank, world_size):
+        if rank == 0:
+            work = dist.all_reduce(torch.ones(3), async_op=True)
+        else:
+            simnet.compute(0.001)
+            with pytest.raises(MismatchError):
+                dist.all_reduce(torch.ones(4))
+            work = dist.all_reduce(torch.ones(3), async_op=True)
+        simnet.compute(1.0)  # it is over by then
+        work.wait()
+        return simnet.now()
+
+    net = simnet.Network(topologies.star(2, bandwidth="1MB/s", latency="10ms"))
+    run = simnet.run(train, net, kind(2), quiet=True)
+    assert run.results == (1.0, 1.001)
+    assert [entry.tickets for entry in run.trace.entries[1] if entry.action == "wait"] == [(0,)]

@@ -29,7 +29,7 @@ def case(seed, steps=STEPS):
     )
 
 
-TIMELY = ("look", "wait_a_while", "from_any")
+TIMELY = ("look", "wait_a_while", "from_any", "busy_future")
 """Steps after which a program might do other things on another network."""
 
 

@@ -49,6 +49,29 @@ def test_buckets_change_times_and_never_results(bucket):
     assert simnet.replay(run.trace, STAR).rank_times.tolist() == run.rank_times.tolist()
 
 
+@pytest.mark.parametrize("written", [False, True], ids=["not there yet", "there"])
+def test_a_wait_in_the_store_ends_a_bucket(written):
+    """Whether the key is there or not depends on the network, and the bucket must not."""
+
+    def train(rank, world_size):
+        store = dist.distributed_c10d._get_default_store()
+        if rank == 1 and written:
+            store.set("key", "value")
+        simnet.compute(1.0)
+        dist.all_reduce(torch.ones(10))
+        if rank == 0:
+            store.wait(["key"])
+        if rank == 1 and not written:
+            store.set("key", "value")
+        now = simnet.now()
+        dist.all_reduce(torch.ones(20))
+        return now
+
+    run = simnet.run(train, STAR, algorithm="ring", bucket="1MB", quiet=True)
+    assert [each.size for each in run.records] == [40, 80]
+    assert run.results[0] == run.records[0].finish > 1.0
+
+
 def test_calls_of_no_bytes_go_past_buckets():
     def train(rank, world_size):
         dist.all_reduce(torch.ones(10))

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import networkx as nx
@@ -140,6 +141,23 @@ def test_an_interrupt_waits_for_no_more_than_the_blocks_under_way(threads, monke
         )
     assert [count for count in known if count] == list(range(1, 11))
     assert threading.active_count() == begun
+
+
+def test_what_has_not_begun_when_an_interrupt_comes_is_not_done():
+    begun = []
+
+    def work(first, last):
+        begun.append(first)
+        time.sleep(0.005)
+
+    def interrupted():
+        for done in many._shared(work, 1000, threads=2, most=1):
+            if done == 10:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert 10 <= len(begun) < 1000
 
 
 @pytest.mark.parametrize("engine", ["kernel", "reference"])

@@ -131,16 +131,24 @@ def from_any(own, rng, number):
     senders, size = sorted(others[: rng.randint(1, len(others))]), rng.choice(SIZES)
     tensor = torch.full((size,), float(own.rank))
     if own.rank in senders:
-        own.works.append((dist.isend(tensor, target, tag=number), None))
+        own.works.append((dist.isend(tensor, target, tag=1 + number), None))
     if own.rank == target:
         for _ in senders:
-            own.note("from", dist.recv(tensor, tag=number))
+            own.note("from", dist.recv(tensor, tag=1 + number))
 
 
 def future(own, rng, number):
     tensor = torch.ones(rng.choice(SIZES))
     work = dist.all_reduce(tensor, async_op=True)
     own.futures.append(work.get_future().then(lambda _: own.note("future", number)))
+    own.works.append((work, tensor))
+
+
+def busy_future(own, rng, number):
+    """A future whose callback computes."""
+    tensor, span = torch.ones(rng.choice(SIZES)), rng.choice([0.001, 0.01, 0.05])
+    work = dist.all_reduce(tensor, async_op=True)
+    own.futures.append(work.get_future().then(lambda _: simnet.compute(span)))
     own.works.append((work, tensor))
 
 
@@ -189,6 +197,7 @@ STEPS = {
         message,
         from_any,
         future,
+        busy_future,
         store,
         look,
         wait,
