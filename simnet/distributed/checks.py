@@ -16,7 +16,7 @@ from simnet.ranks.seat import current
 BITWISE = ("BAND", "BOR", "BXOR")
 ORDERED = ("MIN", "MAX")
 NOT_UNSIGNED = ("SUM", *ORDERED)
-_names: dict[Any, str] = {}  # of reductions: torch takes its time to spell them
+_names: dict[int, str] = {}  # of reductions: torch takes its time to spell them
 
 
 def check_tensors(call: str, tensors: Any) -> list[Tensor]:
@@ -39,7 +39,7 @@ def check_tensors(call: str, tensors: Any) -> list[Tensor]:
             raise TypeError(
                 f"{call}: tensors of {dtype_name(given[0])} and {dtype_name(tensor)} in one call"
             )
-        if tensor.device.type != "cpu":
+        if not tensor.is_cpu:
             _check_device(call, tensor)
     return given
 
@@ -65,9 +65,10 @@ def op_name(call: str, tensors: Sequence[Tensor], opts: Any) -> str:
     """
     op: Any = opts.reduceOp if opts is not None else dist.ReduceOp.SUM
     kind = getattr(op, "op", op)
-    name = _names.get(kind)
+    number = int(kind)
+    name = _names.get(number)
     if name is None:
-        name = _names[kind] = str(kind).rpartition(".")[2]
+        name = _names[number] = str(kind).rpartition(".")[2]
     if name not in COMBINE:
         raise TypeError(f"{call}: no reduction {name}; there are {', '.join(COMBINE)}")
     if tensors:

@@ -261,7 +261,11 @@ class SimProcessGroup(KnownGroup):
         `parts`, one a rank, may differ in size.
         """
         shaped = shaped or inputs or targets
-        given = *map(_outline, (inputs, targets, shaped)), len(parts), *about.items()
+        outlines = [_outline(inputs)]
+        outlines += [
+            outlines[0] if each is inputs else _outline(each) for each in (targets, shaped)
+        ]
+        given = *outlines, len(parts), *about.items()
         key = kind, user_line(), given
         call = self._calls.get(key)
         if call is None:

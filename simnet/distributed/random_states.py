@@ -6,10 +6,7 @@ goes on, its own states are put in, so that ranks do not disturb each other.
 
 from __future__ import annotations
 
-import ctypes
 import random
-import struct
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,67 +14,9 @@ import numpy as np
 import torch
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
+from simnet.distributed.generators import Twister, random_generator, torch_generator
 
-class ByCall:
-    """The state of `random`'s own generator, as `random` itself gives and takes it."""
-
-    def of(self, generator: random.Random) -> Any:
-        """The state of any generator."""
-        return generator.getstate()
-
-    def get(self) -> Any:
-        """That of `random`'s own."""
-        return random.getstate()
-
-    def put(self, state: Any) -> None:
-        """Make it that of `random`'s own."""
-        random.setstate(state)
-
-
-class InPlace:
-    """The same, copied as memory: a twentieth of the time.
-
-    CPython's object is its head, then the position and the 624 words of a Mersenne Twister.
-    """
-
-    SIZE = 4 * 625
-
-    def __init__(self) -> None:
-        self._own: Any = vars(random)["_inst"]
-
-    def of(self, generator: Any) -> tuple[bytes, Any]:
-        """The state of any generator."""
-        address = id(generator) + object.__basicsize__
-        return ctypes.string_at(address, self.SIZE), generator.gauss_next
-
-    def get(self) -> tuple[bytes, Any]:
-        """That of `random`'s own."""
-        return self.of(self._own)
-
-    def put(self, state: tuple[bytes, Any]) -> None:
-        """Make it that of `random`'s own."""
-        words, self._own.gauss_next = state
-        ctypes.memmove(id(self._own) + object.__basicsize__, words, self.SIZE)
-
-    def is_right(self) -> bool:
-        """Whether memory is laid out so here."""
-        if random.Random.__basicsize__ < object.__basicsize__ + self.SIZE:
-            return False
-        probe = random.Random(1)
-        probe.random()
-        _, words, _ = probe.getstate()
-        return self.of(probe)[0] == struct.pack("=625I", words[-1], *words[:-1])
-
-
-def _own_generator() -> ByCall | InPlace:
-    if sys.implementation.name == "cpython" and type(vars(random).get("_inst")) is random.Random:
-        in_place = InPlace()
-        if in_place.is_right():
-            return in_place
-    return ByCall()
-
-
-OWN = _own_generator()
+RANDOM, TORCH = random_generator(), torch_generator()
 
 
 @dataclass(slots=True)
@@ -88,50 +27,39 @@ class States:
     deviates leave behind is outside it, and asking for that costs as much as all the rest.
     """
 
-    torch_state: torch.Tensor
+    torch_state: Any
     random_state: Any
     numpy_bits: Any
     numpy_state: dict[str, Any] | None
+    twister: Twister | None
     position: tuple[int, int] | None
 
     @classmethod
     def present(cls, before: States | None = None) -> States:
         """Those of this moment; `before` are those that were last put in."""
         bits = get_bit_generator()
-        position = _position(bits)
-        unused = (
-            before is not None
-            and before.numpy_bits is bits
-            and before.numpy_state is None
-            and before.position == position is not None
-        )
+        same = before if before is not None and before.numpy_bits is bits else None
+        twister = _twister(bits) if same is None else same.twister
+        position = twister.position() if twister is not None else None
+        unused = same is not None and same.numpy_state is None and same.position == position
+        unused = unused and position is not None
         numpy_state = None if unused else dict(np.random.get_state(legacy=False))
         if numpy_state is not None and not numpy_state["has_gauss"]:
             numpy_state = None
-        return cls(torch.get_rng_state(), OWN.get(), bits, numpy_state, position)
+        return cls(TORCH.get(), RANDOM.get(), bits, numpy_state, twister, position)
 
     def put_in(self) -> None:
         """Make them those of this moment."""
-        torch.set_rng_state(self.torch_state)
-        OWN.put(self.random_state)
+        TORCH.put(self.torch_state)
+        RANDOM.put(self.random_state)
         set_bit_generator(self.numpy_bits)
         # Normal deviates come in pairs, and the second of a pair is kept outside the bits.
         if self.numpy_state is not None:
             np.random.set_state(self.numpy_state)
 
 
-def _position(bits: Any) -> tuple[int, int] | None:
-    """Where a Mersenne Twister is: the first of its 624 words, and which is next.
-
-    The words change whenever all have been used. None for another generator.
-
-    Read in place: numpy copies all words for who asks. `mt19937_state` is the words, then this.
-    """
-    if not isinstance(bits, np.random.MT19937):
-        return None
-    address = bits.ctypes.state_address
-    first = ctypes.c_uint32.from_address(address).value
-    return first, ctypes.c_int.from_address(address + 4 * 624).value
+def _twister(bits: Any) -> Twister | None:
+    return Twister(bits) if isinstance(bits, np.random.MT19937) else None
 
 
 class RandomStates:
@@ -182,5 +110,7 @@ def fresh(rank: int, seed: int) -> States:
     children = np.random.SeedSequence(seed, spawn_key=(rank,)).spawn(2)
     own = random.Random(int(children[0].generate_state(1, np.uint64)[0]))
     bits = np.random.MT19937(children[1])
-    state = OWN.of(own)
-    return States(torch.Generator().get_state(), state, bits, None, _position(bits))
+    twister = Twister(bits)
+    return States(
+        TORCH.of(torch.Generator()), RANDOM.of(own), bits, None, twister, twister.position()
+    )

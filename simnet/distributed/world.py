@@ -85,7 +85,7 @@ class Worlds:
         return getattr(self._thread, "world", self.outside)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.here(), name)
+        return getattr(getattr(self._thread, "world", self.outside), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.here(), name, value)

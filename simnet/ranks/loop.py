@@ -51,12 +51,13 @@ def run_members(
             if clock.peek() > clock.now:
                 polls.place()
                 on_step()
-                if polls.is_vain(lambda: [each.number for each in members if each.busy]):
+                in_vain = polls.is_vain(lambda: [each.number for each in members if each.busy])
+                if in_vain or clock.peek() == INFINITY:
                     raise DeadlockError(_deadlock(clock, members))
-            if clock.peek() == INFINITY:
-                raise DeadlockError(_deadlock(clock, members))
             before = len(turns.ended)
             clock.step()
+            if len(turns.ended) == before:
+                continue
             # Raised here and not on the clock: SimPy would rebuild it from its arguments.
             for player in turns.ended[before:]:
                 if player.error is not None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from simnet.ranks.ticket import Ticket
 from simnet.ranks.waits import Lookup, Poll, Sleep, Wait
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One thing a rank did.
 
     Attributes
@@ -66,8 +66,6 @@ class Recorder:
 
     Attributes
     ----------
-    entries : list of Entry
-        Everything, in order.
     account : Account
         How its time was spent until now.
     timely : bool
@@ -75,18 +73,35 @@ class Recorder:
         is an approximation.
     """
 
-    entries: list[Entry] = field(default_factory=list)
     account: Account = field(default_factory=Account)
     timely: bool = False
+    # Entries as plain tuples: of those Python's collector of cycles lets go.
+    _rows: list[tuple[Any, ...]] = field(default_factory=list)
     _open: dict[int, Ticket] = field(default_factory=dict)  # not known yet to be over
     _parts: dict[Ticket, list[tuple[float, float]]] = field(default_factory=dict)  # of waits
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Everything, in order."""
+        return list(map(Entry._make, self._rows))
+
+    def _note(
+        self,
+        action: str,
+        begin: float,
+        end: float,
+        tickets: tuple[int, ...] = (),
+        seconds: float | None = None,
+        name: str = "",
+    ) -> None:
+        self._rows.append((action, begin, end, tickets, seconds, name))
 
     def issued(self, ticket: Ticket) -> None:
         """It made a call."""
         if ticket.call.kind == "recv" and ticket.call.peer < 0:
             self.timely = True
         self._open[ticket.number] = ticket
-        self.entries.append(Entry("issue", ticket.issued, ticket.issued, (ticket.number,)))
+        self._note("issue", ticket.issued, ticket.issued, (ticket.number,))
 
     def waited(self, wait: Wait, begin: float, end: float) -> None:
         """A wait of its is over."""
@@ -101,39 +116,39 @@ class Recorder:
 
     def found_over(self, ticket: Ticket, time: float) -> None:
         """It waited for a call that was over already."""
-        self.entries.append(Entry("wait", time, time, self._known((ticket,))))
+        self._note("wait", time, time, self._known((ticket,)))
 
     def found(self, keys: Sequence[str], time: float) -> None:
         """It waited for keys of the store that were there already."""
-        self.entries.append(Entry("lookup", time, time, name="\n".join(keys)))
+        self._note("lookup", time, time, name="\n".join(keys))
 
     def phase(self, name: str, time: float) -> None:
         """What follows belongs to `name`."""
-        self.entries.append(Entry("phase", time, time, name=name))
+        self._note("phase", time, time, name=name)
 
     def ended(self, time: float) -> None:
         """Its code ended."""
         for ticket, parts in self._parts.items():  # of waits that a callback outlasted
             self._account_for(parts, [ticket] if ticket.over else [])
         self._parts.clear()
-        self.entries.append(Entry("end", time, time))
+        self._note("end", time, time)
 
     def wrote(self, action: str, key: str, time: float) -> None:
         """It wrote into the run's store ("publish") or took a key out ("withdraw")."""
-        self.entries.append(Entry(action, time, time, name=key))
+        self._note(action, time, time, name=key)
 
     def _looked_up(self, wait: Lookup, begin: float, end: float) -> None:
         self.account.idle += end - begin
         expired = end >= wait.until
         self.timely |= expired
         limit = wait.until - begin if expired else None
-        self.entries.append(Entry("lookup", begin, end, (), limit, "\n".join(wait.keys)))
+        self._note("lookup", begin, end, (), limit, "\n".join(wait.keys))
 
     def _polled(self, begin: float, end: float) -> None:
         self.timely = True
         self.account.exposed += end - begin
         news = self._known([ticket for ticket in self._open.values() if ticket.over])
-        self.entries.append(Entry("poll", begin, end, news))
+        self._note("poll", begin, end, news)
 
     def _awaited(self, wait: Sleep, begin: float, end: float) -> None:
         over = [ticket for ticket in wait.tickets if ticket.over]
@@ -141,22 +156,20 @@ class Recorder:
         if others and not over and end < wait.until:
             awaited = wait.tickets[0]
             self._parts.setdefault(awaited, []).append((begin, end))
-            self.entries.append(
-                Entry("interrupt", begin, end, (awaited.number, *self._known(others)))
-            )
+            self._note("interrupt", begin, end, (awaited.number, *self._known(others)))
             return
         before = self._parts.pop(wait.tickets[0], ()) if over else ()
         self._account_for([*before, (begin, end)], over)
         if over:
-            self.entries.append(Entry("wait", begin, end, self._known(over)))
+            self._note("wait", begin, end, self._known(over))
         else:
             self.timely = True
-            self.entries.append(Entry("expire", begin, end, seconds=wait.until - begin))
+            self._note("expire", begin, end, seconds=wait.until - begin)
 
     def _account_for(self, parts: Sequence[tuple[float, float]], over: Sequence[Ticket]) -> None:
         """Tell apart waiting for peers to come from waiting for what was under way."""
         for begin, end in parts:
-            came = min((ticket.peers_came for ticket in over), default=end)
+            came = min([ticket.peers_came for ticket in over], default=end)
             idle = min(max(came - begin, 0.0), end - begin)
             self.account.idle += idle
             self.account.exposed += end - begin - idle
@@ -170,13 +183,13 @@ class Recorder:
         started = wait.duration == wait.duration
         name = ("compute" if wait.why == "compute" else "pause") if started else "resume"
         seconds = wait.duration if started else None
-        self.entries.append(Entry(name, begin, end, self._known(over), seconds))
+        self._note(name, begin, end, self._known(over), seconds)
 
     def _known(self, over: Sequence[Ticket]) -> tuple[int, ...]:
         """The numbers of tickets that the rank knows from now on to be over."""
         for ticket in over:
             self._open.pop(ticket.number, None)
-        return tuple(ticket.number for ticket in over)
+        return tuple([ticket.number for ticket in over])
 
 
 def hidden(tickets: Sequence[Ticket], exposed: float) -> float:

@@ -164,7 +164,7 @@ class Seat(ABC):
         with self.away():
             self._note_over(handle)
             while not handle.known and self.time < until:
-                others = tuple(each for each in self._interrupters() if each is not handle)
+                others = tuple([each for each in self._interrupters() if each is not handle])
                 self._rest(Sleep((handle,), until, others=others))
             self._settle()
         return bool(handle.known)

@@ -34,7 +34,8 @@ def user_line(frame: FrameType | None = None) -> str:
     frame = sys._getframe(1) if frame is None else frame
     while frame is not None:
         name = frame.f_code.co_filename
-        if not _is_skipped(name):
+        skipped = _known.get(name)
+        if not (_is_skipped(name) if skipped is None else skipped):
             return f"{_short(name)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""

@@ -7,7 +7,7 @@ a JSON header in the file's metadata under the key ``simnet``.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +133,7 @@ class Trace:
 def make_trace(session: Session, compute: str, poll_interval: float) -> Trace:
     """The recording of a session that has ended."""
     recorders = [member.recorder for member in session.members]
+    with_algorithm = _once_each()
     conditions = session.conditions
     return Trace(
         header=Header(
@@ -150,19 +151,28 @@ def make_trace(session: Session, compute: str, poll_interval: float) -> Trace:
         ),
         entries=tuple(tuple(recorder.entries) for recorder in recorders),
         calls=tuple(
-            tuple(_with_algorithm(ticket.call, ticket.algorithm) for ticket in member.tickets)
+            tuple(with_algorithm(ticket.call, ticket.algorithm) for ticket in member.tickets)
             for member in session.members
         ),
     )
 
 
-def _with_algorithm(call: Call, algorithm: str) -> Call:
-    return replace(call, algorithm=algorithm)
+def _once_each() -> Callable[[Call, str], Call]:
+    """What adds an algorithm to a call; the same object for a call that is made again."""
+    made: dict[tuple[int, str], Call] = {}
+
+    def with_algorithm(call: Call, algorithm: str) -> Call:
+        key = id(call), algorithm
+        if key not in made:
+            made[key] = replace(call, algorithm=algorithm)
+        return made[key]
+
+    return with_algorithm
 
 
 # On disk
 
-_ENTRY_COLUMNS = [each.name for each in fields(Entry)]
+_ENTRY_COLUMNS = Entry._fields
 _CALL_COLUMNS = [each.name for each in fields(Call)]
 _LISTS = ("tickets", "ranks", "shape", "splits", "sends", "receives")
 

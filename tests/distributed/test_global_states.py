@@ -17,7 +17,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import simnet
 import topologies
-from simnet.distributed.random_states import OWN, ByCall, InPlace, RandomStates
+from simnet.distributed.generators import (
+    RandomByCall,
+    RandomInPlace,
+    TorchByCall,
+    TorchInPlace,
+    torch_generator,
+)
+from simnet.distributed.random_states import RANDOM, TORCH, RandomStates
 from simnet.workload import dispatch_notes
 
 NET = simnet.Network(topologies.star(3, bandwidth="1MB/s", latency="1ms"))
@@ -253,7 +260,7 @@ def test_a_message_that_has_been_taken_leaves_no_data_behind(monkeypatch):
     assert results == ([True],) * 3
 
 
-@pytest.mark.parametrize("kind", [ByCall, InPlace])
+@pytest.mark.parametrize("kind", [RandomByCall, RandomInPlace])
 def test_the_state_of_random_comes_back_in_the_middle_of_a_pair_of_normal_deviates(kind):
     before, own = random.getstate(), kind()
     try:
@@ -274,7 +281,50 @@ def test_the_state_of_random_comes_back_in_the_middle_of_a_pair_of_normal_deviat
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="another layout of objects")
 def test_cpython_keeps_the_state_where_it_is_copied():
-    assert isinstance(OWN, InPlace)
+    assert isinstance(RANDOM, RandomInPlace)
+
+
+@pytest.mark.parametrize("place", [TorchByCall(), TORCH])
+def test_the_state_of_torch_comes_back_in_the_middle_of_a_pair_of_normal_deviates(place):
+    def drawn():
+        return [
+            *torch.rand(700).tolist(),
+            *(torch.randn((), dtype=dtype).item() for dtype in (torch.float32, torch.float64)),
+            torch.randn(()).item(),
+            torch.randint(2**40, ()).item(),
+        ]
+
+    before = torch.get_rng_state()
+    try:
+        torch.manual_seed(3)
+        drawn()
+        state, whole = place.get(), torch.get_rng_state()
+        ahead = drawn()
+        torch.manual_seed(9)
+        torch.rand(5)
+        place.put(state)
+        assert torch.equal(torch.get_rng_state(), whole)
+        assert drawn() == ahead
+        assert torch.initial_seed() == 3
+        place.put(place.of(torch.Generator().manual_seed(5)))
+        assert torch.rand(9).tolist() == (
+            torch.rand(9, generator=torch.Generator().manual_seed(5)).tolist()
+        )
+    finally:
+        torch.set_rng_state(before)
+
+
+def test_torch_keeps_the_state_where_it_is_copied():
+    assert isinstance(TORCH, TorchInPlace)
+
+
+def test_a_torch_that_keeps_its_state_elsewhere_is_asked_for_it(monkeypatch):
+    monkeypatch.setattr(TorchInPlace, "WORDS_AT", 24)
+    assert TorchInPlace.engine_offset() == -1
+    assert isinstance(torch_generator(), TorchByCall)
+    monkeypatch.undo()
+    monkeypatch.setattr(TorchInPlace, "SIZE", TorchInPlace.SIZE - 16)
+    assert isinstance(torch_generator(), TorchByCall)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no such call")
