@@ -231,4 +231,4 @@ def is_narrow_float(dtype: torch.dtype) -> bool:
 def put(target: Tensor, values: Tensor) -> None:
     """Copy values into a tensor of the same number of elements, whatever its strides and device."""
     shaped = values if values.shape == target.shape else values.reshape(target.shape)
-    (target.detach() if target.requires_grad else target).copy_(shaped)
+    target.detach().copy_(shaped)

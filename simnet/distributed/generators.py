@@ -1,7 +1,11 @@
-"""The states of the libraries' own random generators, as those give and take them or in place.
+"""The libraries' own random generators, read in place where memory is laid out as known here.
 
-Copied as memory, a state takes a tenth of the time, and a third of the processor's cache, which
-is then the ranks'. Where memory is not laid out as known here, the libraries' calls do it.
+To ask torch or numpy for a state takes ten times as long as to look whether it has changed, and
+brings the processor's cache a second copy of it. Every layout is checked when this is loaded, on
+generators of its own; where it is another, the libraries are asked each time.
+
+Only `random`'s generator is written in place: it is used under Python's lock alone, as this is.
+torch draws without that lock, and under one of its own.
 """
 
 from __future__ import annotations
@@ -20,37 +24,37 @@ PROBED_BYTES = 512  # in which a generator of torch has its head, if it is as kn
 PROBE_SEED = 0x5EED_C0DE
 
 
-class Generator(Protocol):
-    """The one generator of a library that all of a process share."""
+class RandomState(Protocol):
+    """The state of `random`'s own generator."""
 
-    def of(self, generator: Any) -> Any:
-        """The state of another generator of the same kind."""
+    def of(self, generator: random.Random) -> Any:
+        """That of another generator."""
 
     def get(self) -> Any:
-        """Its own."""
+        """What it is."""
 
     def put(self, state: Any) -> None:
-        """Give it a state."""
+        """Make it another."""
 
 
 class RandomByCall:
-    """`random`'s, through `random`."""
+    """The state of `random`'s own generator, as `random` gives and takes it."""
 
     def of(self, generator: random.Random) -> Any:
-        """The state of any generator."""
+        """That of another generator."""
         return generator.getstate()
 
     def get(self) -> Any:
-        """That of `random`'s own."""
+        """What it is."""
         return random.getstate()
 
     def put(self, state: Any) -> None:
-        """Make it that of `random`'s own."""
+        """Make it another."""
         random.setstate(state)
 
 
 class RandomInPlace:
-    """`random`'s, as memory.
+    """The same as memory, and the second of a pair of normal deviates.
 
     CPython's object is its head, then the position and the words of a Mersenne Twister.
     """
@@ -65,15 +69,15 @@ class RandomInPlace:
         return _memory(id(generator) + object.__basicsize__, self.SIZE)
 
     def of(self, generator: Any) -> tuple[bytes, Any]:
-        """The state of any generator, and the second of a pair of normal deviates."""
+        """That of another generator."""
         return bytes(self._memory(generator)), generator.gauss_next
 
     def get(self) -> tuple[bytes, Any]:
-        """That of `random`'s own."""
+        """What it is."""
         return bytes(self._state), self._own.gauss_next
 
     def put(self, state: tuple[bytes, Any]) -> None:
-        """Make it that of `random`'s own."""
+        """Make it another."""
         self._state[:], self._own.gauss_next = state
 
     def is_right(self) -> bool:
@@ -86,38 +90,31 @@ class RandomInPlace:
         return self.of(probe)[0] == struct.pack("=625I", words[-1], *words[:-1])
 
 
-class TorchByCall:
-    """torch's, through torch."""
+class Unknown:
+    """How a generator stands that cannot be read: as it never stood before."""
 
-    def of(self, generator: torch.Generator) -> Any:
-        """The state of any generator."""
-        return generator.get_state()
-
-    def get(self) -> Any:
-        """That of torch's own."""
-        return torch.get_rng_state()
-
-    def put(self, state: Any) -> None:
-        """Make it that of torch's own."""
-        torch.set_rng_state(state)
+    def now(self) -> object:
+        """Equal to nothing."""
+        return object()
 
 
 class TorchInPlace:
-    """torch's, as memory.
+    """How torch's own generator stands.
 
-    Behind the head of torch's object (`at::CPUGeneratorImpl`) stand the seed, how many words are
+    Behind the head of torch's object (`at::CPUGeneratorImpl`) come the seed, how many words are
     left, whether it was seeded, which word is next, and the words of a Mersenne Twister; then the
     second of a pair of normal deviates, as a float and as a double, each with whether it is there.
 
     Parameters
     ----------
     offset : int
-        Bytes of the head; see `engine_offset`.
+        Bytes of the head; see `find`.
     """
 
-    HEAD = "=QiB"  # the gap behind it may hold anything
+    START = "=QiB"  # the gap behind it may hold anything
     WORDS_AT = 20
-    SIZE = WORDS_AT + 4 * TWISTER_WORDS + 4 + 8 + 16
+    WORDS_END = WORDS_AT + 4 * TWISTER_WORDS
+    SIZE = WORDS_END + 4 + 8 + 16
 
     def __init__(self, offset: int) -> None:
         self._offset = offset
@@ -126,68 +123,83 @@ class TorchInPlace:
     def _memory(self, generator: Any) -> memoryview:
         return _memory(generator._cdata + self._offset, self.SIZE)
 
-    def of(self, generator: torch.Generator) -> bytes:
-        """The state of any generator."""
-        return bytes(self._memory(generator))
-
-    def get(self) -> bytes:
-        """That of torch's own."""
+    def now(self) -> bytes:
+        """Changes whenever it is used; what is read while it is used equals neither."""
         return bytes(self._state)
 
-    def put(self, state: bytes) -> None:
-        """Make it that of torch's own."""
-        self._state[:] = state
-
     @classmethod
-    def engine_offset(cls) -> int:
+    def find(cls) -> int:
         """Where the seed of a generator of torch stands behind its address; -1 if not as known."""
         probe = torch.Generator().manual_seed(PROBE_SEED)
         address = getattr(probe, "_cdata", None)
         if not isinstance(address, int):
             return -1
-        head = struct.pack(cls.HEAD, PROBE_SEED, 1, 1)
-        offset = ctypes.string_at(address, PROBED_BYTES).find(head)
+        start = struct.pack(cls.START, PROBE_SEED, 1, 1)
+        offset = ctypes.string_at(address, PROBED_BYTES).find(start)
+        if offset < 0:
+            return -1
         words = np.random.RandomState(PROBE_SEED).get_state(legacy=False)["state"]["key"].tobytes()
         found = ctypes.string_at(address + offset + cls.WORDS_AT, len(words))
-        return offset if offset >= 0 and found == words else -1
+        return offset if found == words else -1
 
     def is_right(self) -> bool:
-        """Whether a copied state is the whole state."""
-        given, taken = torch.Generator().manual_seed(1), torch.Generator()
-        torch.randn((), generator=given)  # leaves the second of a pair behind
-        self._memory(taken)[:] = self.of(given)
-        return torch.equal(given.get_state(), taken.get_state())
+        """Whether it is seen too that the second of a pair is drawn, which changes no word."""
+        probe = torch.Generator().manual_seed(PROBE_SEED)
+        memory, seen = self._memory(probe), []
+        for _ in range(2):
+            torch.randn((), generator=probe, device="cpu")
+            seen.append(bytes(memory))
+        words = [each[self.WORDS_AT : self.WORDS_END] for each in seen]
+        return seen[0] != seen[1] and words[0] == words[1]
 
 
-class Twister:
-    """Tells whether a Mersenne Twister of numpy has been used, without a copy of its words.
+class NumpyAsked:
+    """Whether numpy's own generator keeps the second of a pair of normal deviates: it may."""
 
-    Told by the first of its words, which change whenever all have been used, and by which is
-    next. Read in place: numpy copies all words for who asks.
+    def may_keep(self) -> bool:
+        """Always: numpy has to be asked."""
+        return True
+
+
+class NumpyInPlace:
+    """The same, read in place.
 
     Parameters
     ----------
-    bits : numpy.random.MT19937
-        The generator; it must outlive this.
+    offset : int
+        Where its object says so; see `find`.
     """
 
-    __slots__ = ("_words",)
+    def __init__(self, offset: int) -> None:
+        self._own = np.random.get_state.__self__  # type: ignore[attr-defined]
+        self._flag = ctypes.c_int.from_address(id(self._own) + offset)
 
-    def __init__(self, bits: np.random.MT19937) -> None:
-        words = (ctypes.c_uint32 * (TWISTER_WORDS + 1)).from_address(bits.ctypes.state_address)
-        self._words = memoryview(words).cast("B").cast("I")
+    def may_keep(self) -> bool:
+        """Whether it does."""
+        return self._flag.value != 0
 
-    def position(self) -> tuple[int, int]:
-        """Changes whenever it is used."""
-        return self._words[0], self._words[TWISTER_WORDS]
+    @staticmethod
+    def find() -> int:
+        """Where an object of numpy says whether it keeps a deviate; -1 if not as known."""
+        probe = np.random.RandomState(PROBE_SEED)
+        size = type(probe).__basicsize__
+        probe.standard_normal()
+        kept = struct.pack("=d", probe.get_state(legacy=False)["gauss"])
+        offset = ctypes.string_at(id(probe), size).find(kept) - 8
+        if offset < 0:
+            return -1
+        flag = ctypes.c_int.from_address(id(probe) + offset)
+        before = flag.value
+        probe.standard_normal()
+        return offset if (before, flag.value) == (1, 0) else -1
 
 
 def _memory(address: int, size: int) -> memoryview:
     return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
 
 
-def random_generator() -> Generator:
-    """`random`'s own."""
+def random_state() -> RandomState:
+    """What gives and takes the state of `random`'s own generator."""
     if sys.implementation.name == "cpython" and type(vars(random).get("_inst")) is random.Random:
         in_place = RandomInPlace()
         if in_place.is_right():
@@ -195,11 +207,18 @@ def random_generator() -> Generator:
     return RandomByCall()
 
 
-def torch_generator() -> Generator:
-    """torch's own, of the processor."""
-    offset = TorchInPlace.engine_offset()
+def torch_stand() -> TorchInPlace | Unknown:
+    """What tells how torch's own generator, of the processor, stands."""
+    offset = TorchInPlace.find()
     if offset >= 0:
         in_place = TorchInPlace(offset)
         if in_place.is_right():
             return in_place
-    return TorchByCall()
+    return Unknown()
+
+
+def numpy_pair() -> NumpyInPlace | NumpyAsked:
+    """What tells whether numpy's own generator keeps the second of a pair."""
+    same = isinstance(getattr(np.random.get_state, "__self__", None), np.random.RandomState)
+    offset = NumpyInPlace.find() if same and sys.implementation.name == "cpython" else -1
+    return NumpyInPlace(offset) if offset >= 0 else NumpyAsked()

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
-from simnet.distributed.generators import Twister, random_generator, torch_generator
+from simnet.distributed.generators import numpy_pair, random_state, torch_stand
 
-RANDOM, TORCH = random_generator(), torch_generator()
+RANDOM, TORCH, NUMPY = random_state(), torch_stand(), numpy_pair()
 
 
 @dataclass(slots=True)
@@ -24,42 +24,34 @@ class States:
     """The states of the three generators.
 
     numpy's are kept by its bit generator, which is exchanged as a whole; only what normal
-    deviates leave behind is outside it, and asking for that costs as much as all the rest.
+    deviates leave behind is outside it.
     """
 
-    torch_state: Any
+    torch_state: torch.Tensor
     random_state: Any
     numpy_bits: Any
-    numpy_state: dict[str, Any] | None
-    twister: Twister | None
-    position: tuple[int, int] | None
+    numpy_state: dict[str, Any] | None = None
+    torch_stand: object = None  # when they had been put in
 
     @classmethod
     def present(cls, before: States | None = None) -> States:
         """Those of this moment; `before` are those that were last put in."""
-        bits = get_bit_generator()
-        same = before if before is not None and before.numpy_bits is bits else None
-        twister = _twister(bits) if same is None else same.twister
-        position = twister.position() if twister is not None else None
-        unused = same is not None and same.numpy_state is None and same.position == position
-        unused = unused and position is not None
-        numpy_state = None if unused else dict(np.random.get_state(legacy=False))
+        unused = before is not None and TORCH.now() == before.torch_stand
+        torch_state = before.torch_state if before is not None and unused else torch.get_rng_state()
+        numpy_state = dict(np.random.get_state(legacy=False)) if NUMPY.may_keep() else None
         if numpy_state is not None and not numpy_state["has_gauss"]:
             numpy_state = None
-        return cls(TORCH.get(), RANDOM.get(), bits, numpy_state, twister, position)
+        return cls(torch_state, RANDOM.get(), get_bit_generator(), numpy_state)
 
     def put_in(self) -> None:
         """Make them those of this moment."""
-        TORCH.put(self.torch_state)
+        torch.set_rng_state(self.torch_state)
+        self.torch_stand = TORCH.now()
         RANDOM.put(self.random_state)
         set_bit_generator(self.numpy_bits)
         # Normal deviates come in pairs, and the second of a pair is kept outside the bits.
         if self.numpy_state is not None:
             np.random.set_state(self.numpy_state)
-
-
-def _twister(bits: Any) -> Twister | None:
-    return Twister(bits) if isinstance(bits, np.random.MT19937) else None
 
 
 class RandomStates:
@@ -110,7 +102,4 @@ def fresh(rank: int, seed: int) -> States:
     children = np.random.SeedSequence(seed, spawn_key=(rank,)).spawn(2)
     own = random.Random(int(children[0].generate_state(1, np.uint64)[0]))
     bits = np.random.MT19937(children[1])
-    twister = Twister(bits)
-    return States(
-        TORCH.of(torch.Generator()), RANDOM.of(own), bits, None, twister, twister.position()
-    )
+    return States(torch.Generator().get_state(), RANDOM.of(own), bits)

@@ -17,14 +17,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import simnet
 import topologies
+from simnet.distributed import generators
 from simnet.distributed.generators import (
+    NumpyAsked,
+    NumpyInPlace,
     RandomByCall,
     RandomInPlace,
-    TorchByCall,
     TorchInPlace,
-    torch_generator,
+    Unknown,
+    numpy_pair,
+    torch_stand,
 )
-from simnet.distributed.random_states import RANDOM, TORCH, RandomStates
+from simnet.distributed.random_states import NUMPY, RANDOM, TORCH, RandomStates
 from simnet.workload import dispatch_notes
 
 NET = simnet.Network(topologies.star(3, bandwidth="1MB/s", latency="1ms"))
@@ -280,51 +284,91 @@ def test_the_state_of_random_comes_back_in_the_middle_of_a_pair_of_normal_deviat
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="another layout of objects")
-def test_cpython_keeps_the_state_where_it_is_copied():
+def test_generators_are_laid_out_as_they_are_read():
     assert isinstance(RANDOM, RandomInPlace)
+    assert isinstance(TORCH, TorchInPlace)
+    assert isinstance(NUMPY, NumpyInPlace)
 
 
-@pytest.mark.parametrize("place", [TorchByCall(), TORCH])
-def test_the_state_of_torch_comes_back_in_the_middle_of_a_pair_of_normal_deviates(place):
-    def drawn():
-        return [
-            *torch.rand(700).tolist(),
-            *(torch.randn((), dtype=dtype).item() for dtype in (torch.float32, torch.float64)),
-            torch.randn(()).item(),
-            torch.randint(2**40, ()).item(),
-        ]
-
+def test_that_torch_has_drawn_is_seen_also_where_no_word_changes():
     before = torch.get_rng_state()
     try:
-        torch.manual_seed(3)
-        drawn()
-        state, whole = place.get(), torch.get_rng_state()
-        ahead = drawn()
-        torch.manual_seed(9)
-        torch.rand(5)
-        place.put(state)
-        assert torch.equal(torch.get_rng_state(), whole)
-        assert drawn() == ahead
-        assert torch.initial_seed() == 3
-        place.put(place.of(torch.Generator().manual_seed(5)))
-        assert torch.rand(9).tolist() == (
-            torch.rand(9, generator=torch.Generator().manual_seed(5)).tolist()
-        )
+        stood = [TORCH.now()]
+        for draw in (torch.rand, torch.randn, torch.randn, torch.randperm):
+            draw(3)
+            assert TORCH.now() not in stood
+            stood.append(TORCH.now())
+        torch.manual_seed(4)
+        assert TORCH.now() not in stood
+        assert TORCH.now() == TORCH.now()
     finally:
         torch.set_rng_state(before)
 
 
-def test_torch_keeps_the_state_where_it_is_copied():
-    assert isinstance(TORCH, TorchInPlace)
-
-
-def test_a_torch_that_keeps_its_state_elsewhere_is_asked_for_it(monkeypatch):
+def test_a_torch_that_keeps_its_state_elsewhere_is_asked_each_time(monkeypatch):
     monkeypatch.setattr(TorchInPlace, "WORDS_AT", 24)
-    assert TorchInPlace.engine_offset() == -1
-    assert isinstance(torch_generator(), TorchByCall)
+    assert TorchInPlace.find() == -1
+    assert isinstance(torch_stand(), Unknown)
     monkeypatch.undo()
     monkeypatch.setattr(TorchInPlace, "SIZE", TorchInPlace.SIZE - 16)
-    assert isinstance(torch_generator(), TorchByCall)
+    assert isinstance(torch_stand(), Unknown)
+    assert Unknown().now() != Unknown().now()
+
+
+def test_a_numpy_that_keeps_a_deviate_elsewhere_is_asked_each_time(monkeypatch):
+    monkeypatch.setattr(generators.struct, "pack", lambda *_: b"found nowhere")
+    assert NumpyInPlace.find() == -1
+    assert isinstance(numpy_pair(), NumpyAsked)
+    assert NumpyAsked().may_keep()
+
+
+@pytest.mark.parametrize("default", ["meta", "fake"])
+def test_generators_are_looked_into_whatever_makes_tensors(default):
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode() if default == "fake" else torch.device("meta"):
+        found = torch_stand()
+    assert isinstance(found, Unknown if default == "fake" else TorchInPlace)
+
+
+def test_a_state_of_numpy_put_back_in_the_middle_of_a_pair_is_kept():
+    def train(rank, world_size):
+        np.random.standard_normal()
+        state = np.random.get_state()
+        ahead = np.random.standard_normal()
+        dist.barrier()
+        np.random.set_state(state)
+        dist.barrier()
+        return np.random.standard_normal() == ahead
+
+    assert run(train) == (True,) * 3
+
+
+@pytest.mark.parametrize(
+    "kind", [simnet.threads(3), simnet.processes(3)], ids=["threads", "processes"]
+)
+def test_what_a_root_gathers_of_itself_is_data_alone(kind):
+    def train(rank, world_size):
+        given = torch.full((2,), float(rank), requires_grad=True)
+        room = list(torch.empty(3, 2).unbind(0)) if rank == 0 else None
+        dist.gather(given, room)
+        return room and [(each.requires_grad, each.tolist()) for each in room]
+
+    found = simnet.run(train, NET, ranks=kind, quiet=True).results[0]
+    assert found == [(False, [float(rank)] * 2) for rank in range(3)]
+
+
+@pytest.mark.parametrize(
+    "kind", [simnet.threads(3), simnet.processes(3)], ids=["threads", "processes"]
+)
+def test_a_tensor_of_inference_is_filled_outside_of_it(kind):
+    def train(rank, world_size):
+        with torch.inference_mode():
+            tensor = torch.ones(2)
+        dist.all_reduce(tensor)
+        return tensor.tolist()
+
+    assert simnet.run(train, NET, ranks=kind, quiet=True).results == ([3.0, 3.0],) * 3
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no such call")
