@@ -123,39 +123,37 @@ class Call:
         """Where the user's code made the call, as the end of a sentence."""
         return f" at {self.where}" if self.where else ""
 
-    def works(self, place: tuple[int, ...], algorithm: str) -> tuple[Collective, ...]:
-        """What the network has to carry: collectives that are posted together.
 
-        Parameters
-        ----------
-        place : tuple of int
-            The network's rank of each rank of the group.
-        algorithm : str
-            How a collective is carried out.
+@lru_cache(KEPT_CALLS)
+def works(call: Call, place: tuple[int, ...], algorithm: str) -> tuple[Collective, ...]:
+    """What the network has to carry for a call: collectives that are posted together.
 
-        Notes
-        -----
-        Parts that differ in size go as NCCL sends them, which has no uneven collectives: an
-        all_gather as one broadcast a part, a reduce_scatter as one reduce a part.
-        """
-        if self.free or self.empty:
-            return ()
-        if self.splits:
-            kind = "broadcast" if self.kind == "all_gather" else "reduce"
-            return tuple(
-                Collective(kind=kind, size=size, root=root, ranks=place)
-                for root, size in enumerate(self.splits)
-                if size
-            )
-        return (
-            Collective(
-                kind=self.kind,
-                size=self.size,
-                root=max(self.root, 0),
-                ranks=place,
-                algorithm=algorithm,
-            ),
+    Parameters
+    ----------
+    call : Call
+        What is asked for.
+    place : tuple of int
+        The network's rank of each rank of the group.
+    algorithm : str
+        How a collective is carried out.
+
+    Notes
+    -----
+    Parts that differ in size go as NCCL sends them, which has no uneven collectives: an
+    all_gather as one broadcast a part, a reduce_scatter as one reduce a part.
+    """
+    if call.free or call.empty:
+        return ()
+    if call.splits:
+        kind = "broadcast" if call.kind == "all_gather" else "reduce"
+        return tuple(
+            Collective(kind=kind, size=size, root=root, ranks=place)
+            for root, size in enumerate(call.splits)
+            if size
         )
+    root = max(call.root, 0)
+    whole = Collective(kind=call.kind, size=call.size, root=root, ranks=place, algorithm=algorithm)
+    return (whole,)
 
 
 @lru_cache(KEPT_CALLS)

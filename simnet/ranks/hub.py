@@ -12,7 +12,7 @@ from simnet.collectives import Collective
 from simnet.engine import Fabric, Operation
 from simnet.ranks.algorithms import Algorithm
 from simnet.ranks.bucketing import BUCKETED, FLUSH, Buckets
-from simnet.ranks.call import PAIRED, Call
+from simnet.ranks.call import PAIRED, Call, works
 from simnet.ranks.data import MakeExchange
 from simnet.ranks.mailbox import Mailbox, Message
 from simnet.ranks.meeting import Meeting
@@ -93,8 +93,8 @@ class Hub:
         meeting = Meeting(call, position, count, self.fabric.env, exchange)
         if not call.uneven:
             place = self._place(call)
-            works = call.works(place, algorithm)
-            meeting.operations = [self.fabric.post(work, sequence=count) for work in works]
+            posted = works(call, place, algorithm)
+            meeting.operations = [self.fabric.post(work, sequence=count) for work in posted]
         self.calls.append((call, position, meeting.operations))
         return meeting
 
@@ -149,7 +149,7 @@ class Hub:
             def post(size: int, number: int) -> Operation:
                 whole = Call(kind=BUCKETED, group=call.group, ranks=call.ranks, size=size)
                 algorithm = call.algorithm or self._algorithm(whole)
-                (work,) = whole.works(self._place(call), algorithm)
+                (work,) = works(whole, self._place(call), algorithm)
                 operation = self.fabric.post(work, sequence=number)
                 self.calls.append((replace(whole, where=call.where), 0, (operation,)))
                 return operation
