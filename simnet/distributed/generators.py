@@ -14,7 +14,7 @@ import ctypes
 import random
 import struct
 import sys
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,19 +22,6 @@ import torch
 TWISTER_WORDS = 624
 PROBED_BYTES = 512  # in which a generator of torch has its head, if it is as known
 PROBE_SEED = 0x5EED_C0DE
-
-
-class RandomState(Protocol):
-    """The state of `random`'s own generator."""
-
-    def of(self, generator: random.Random) -> Any:
-        """That of another generator."""
-
-    def get(self) -> Any:
-        """What it is."""
-
-    def put(self, state: Any) -> None:
-        """Make it another."""
 
 
 class RandomByCall:
@@ -90,8 +77,8 @@ class RandomInPlace:
         return self.of(probe)[0] == struct.pack("=625I", words[-1], *words[:-1])
 
 
-class Unknown:
-    """How a generator stands that cannot be read: as it never stood before."""
+class TorchAsked:
+    """How torch's own generator stands: as it never stood before, so that torch is asked."""
 
     def now(self) -> object:
         """Equal to nothing."""
@@ -99,7 +86,7 @@ class Unknown:
 
 
 class TorchInPlace:
-    """How torch's own generator stands.
+    """The same, read in place.
 
     Behind the head of torch's object (`at::CPUGeneratorImpl`) come the seed, how many words are
     left, whether it was seeded, which word is next, and the words of a Mersenne Twister; then the
@@ -198,7 +185,7 @@ def _memory(address: int, size: int) -> memoryview:
     return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
 
 
-def random_state() -> RandomState:
+def random_state() -> RandomInPlace | RandomByCall:
     """What gives and takes the state of `random`'s own generator."""
     if sys.implementation.name == "cpython" and type(vars(random).get("_inst")) is random.Random:
         in_place = RandomInPlace()
@@ -207,14 +194,14 @@ def random_state() -> RandomState:
     return RandomByCall()
 
 
-def torch_stand() -> TorchInPlace | Unknown:
+def torch_stand() -> TorchInPlace | TorchAsked:
     """What tells how torch's own generator, of the processor, stands."""
     offset = TorchInPlace.find()
     if offset >= 0:
         in_place = TorchInPlace(offset)
         if in_place.is_right():
             return in_place
-    return Unknown()
+    return TorchAsked()
 
 
 def numpy_pair() -> NumpyInPlace | NumpyAsked:

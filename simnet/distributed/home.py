@@ -118,7 +118,7 @@ def _allowed() -> Processors:
 
 def _allow(processors: Processors, thread: int = 0) -> None:
     """Let a thread (or this one) run on some processors only, if the system lets us say so."""
-    try:  # not `suppress`, which takes as long as the call
+    try:  # noqa: SIM105 (suppress takes as long as the call)
         os.sched_setaffinity(thread, processors)
     except OSError:
-        return
+        pass

@@ -260,12 +260,8 @@ class SimProcessGroup(KnownGroup):
         `shaped` are the tensors that say what the call is about (the inputs, else the targets);
         `parts`, one a rank, may differ in size.
         """
+        given = *map(_outline, (inputs, targets, shaped)), len(parts), *about.items()
         shaped = shaped or inputs or targets
-        outlines = [_outline(inputs)]
-        outlines += [
-            outlines[0] if each is inputs else _outline(each) for each in (targets, shaped)
-        ]
-        given = *outlines, len(parts), *about.items()
         key = kind, user_line(), given
         call = self._calls.get(key)
         if call is None:

@@ -10,14 +10,13 @@ from typing import Any, NoReturn
 
 from simnet.distributed.portable import unpack_error
 from simnet.distributed.wire import Line, Parcels
-from simnet.ranks.call import Call
+from simnet.ranks.call import NO_CALL, Call
 from simnet.ranks.errors import EndedError
 from simnet.ranks.seat import Seat
 from simnet.ranks.waits import Lookup, Poll, Sleep
 from simnet.ranks.where import user_line
 
 ENOUGH = 64  # messages kept back before they are sent without a wait
-NO_CALL = -1  # number of one that the run has not taken
 MOST_CALLS = 4096  # that are numbered
 
 

@@ -36,8 +36,10 @@ class States:
     @classmethod
     def present(cls, before: States | None = None) -> States:
         """Those of this moment; `before` are those that were last put in."""
-        unused = before is not None and TORCH.now() == before.torch_stand
-        torch_state = before.torch_state if before is not None and unused else torch.get_rng_state()
+        if before is not None and TORCH.now() == before.torch_stand:
+            torch_state = before.torch_state
+        else:
+            torch_state = torch.get_rng_state()
         numpy_state = dict(np.random.get_state(legacy=False)) if NUMPY.may_keep() else None
         if numpy_state is not None and not numpy_state["has_gauss"]:
             numpy_state = None

@@ -85,8 +85,7 @@ class Worlds:
         return getattr(self._thread, "world", self.outside)
 
     def __getattr__(self, name: str) -> Any:
-        # `here`, without the call: torch looks here several times for each call of its own.
-        return getattr(getattr(self._thread, "world", self.outside), name)
+        return getattr(self.here(), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.here(), name, value)

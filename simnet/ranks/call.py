@@ -13,6 +13,7 @@ AGREED = ("kind", "count", "dtype", "op", "root", "splits", "uneven", "free")
 _agreed = operator.attrgetter(*AGREED)
 PAIRED = ("send", "recv")
 ANY_SOURCE = -1
+NO_CALL = -1  # a rank's number of a call that the run has not taken
 KEPT_CALLS = 256  # of those that are made of others
 ANEW = "#"  # in a group's name, before which default group of the run it belongs to
 
@@ -154,6 +155,12 @@ def works(call: Call, place: tuple[int, ...], algorithm: str) -> tuple[Collectiv
     root = max(call.root, 0)
     whole = Collective(kind=call.kind, size=call.size, root=root, ranks=place, algorithm=algorithm)
     return (whole,)
+
+
+@lru_cache(KEPT_CALLS)
+def with_algorithm(call: Call, algorithm: str) -> Call:
+    """The call as one that says how; the same object for a call that is made again."""
+    return replace(call, algorithm=algorithm)
 
 
 @lru_cache(KEPT_CALLS)

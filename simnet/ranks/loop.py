@@ -56,8 +56,6 @@ def run_members(
                     raise DeadlockError(_deadlock(clock, members))
             before = len(turns.ended)
             clock.step()
-            if len(turns.ended) == before:
-                continue
             # Raised here and not on the clock: SimPy would rebuild it from its arguments.
             for player in turns.ended[before:]:
                 if player.error is not None:

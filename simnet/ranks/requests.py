@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from simnet.ranks.call import NO_CALL
 from simnet.ranks.member import Member
 
 
@@ -17,7 +18,7 @@ def _phase(member: Member, name: str) -> None:
 
 
 def _waited(member: Member, number: int) -> None:
-    if number >= 0:
+    if number != NO_CALL:
         member.recorder.found_over(member.tickets[number], member.now)
 
 

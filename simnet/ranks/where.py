@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -34,8 +35,7 @@ def user_line(frame: FrameType | None = None) -> str:
     frame = sys._getframe(1) if frame is None else frame
     while frame is not None:
         name = frame.f_code.co_filename
-        skipped = _known.get(name)
-        if not (_is_skipped(name) if skipped is None else skipped):
+        if not _is_skipped(name):
             return f"{_short(name)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
@@ -60,15 +60,10 @@ def raised_at(error: BaseException) -> str:
     return where
 
 
-_known: dict[str, bool] = {}
-
-
+@cache
 def _is_skipped(name: str) -> bool:
-    skipped = _known.get(name)
-    if skipped is None:
-        library = name.startswith(_STDLIB) and "-packages" not in name
-        skipped = _known[name] = library or any(part in name for part in _SKIPPED)
-    return skipped
+    library = name.startswith(_STDLIB) and "-packages" not in name
+    return library or any(part in name for part in _SKIPPED)
 
 
 def _short(name: str) -> str:

@@ -7,12 +7,12 @@ a JSON header in the file's metadata under the key ``simnet``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simnet.ranks.call import Call
+from simnet.ranks.call import Call, with_algorithm
 from simnet.ranks.recorder import Entry
 from simnet.version import __version__
 
@@ -133,7 +133,6 @@ class Trace:
 def make_trace(session: Session, compute: str, poll_interval: float) -> Trace:
     """The recording of a session that has ended."""
     recorders = [member.recorder for member in session.members]
-    with_algorithm = _once_each()
     conditions = session.conditions
     return Trace(
         header=Header(
@@ -155,19 +154,6 @@ def make_trace(session: Session, compute: str, poll_interval: float) -> Trace:
             for member in session.members
         ),
     )
-
-
-def _once_each() -> Callable[[Call, str], Call]:
-    """What adds an algorithm to a call; the same object for a call that is made again."""
-    made: dict[tuple[int, str], Call] = {}
-
-    def with_algorithm(call: Call, algorithm: str) -> Call:
-        key = id(call), algorithm
-        if key not in made:
-            made[key] = replace(call, algorithm=algorithm)
-        return made[key]
-
-    return with_algorithm
 
 
 # On disk

@@ -23,8 +23,8 @@ from simnet.distributed.generators import (
     NumpyInPlace,
     RandomByCall,
     RandomInPlace,
+    TorchAsked,
     TorchInPlace,
-    Unknown,
     numpy_pair,
     torch_stand,
 )
@@ -308,11 +308,11 @@ def test_that_torch_has_drawn_is_seen_also_where_no_word_changes():
 def test_a_torch_that_keeps_its_state_elsewhere_is_asked_each_time(monkeypatch):
     monkeypatch.setattr(TorchInPlace, "WORDS_AT", 24)
     assert TorchInPlace.find() == -1
-    assert isinstance(torch_stand(), Unknown)
+    assert isinstance(torch_stand(), TorchAsked)
     monkeypatch.undo()
     monkeypatch.setattr(TorchInPlace, "SIZE", TorchInPlace.SIZE - 16)
-    assert isinstance(torch_stand(), Unknown)
-    assert Unknown().now() != Unknown().now()
+    assert isinstance(torch_stand(), TorchAsked)
+    assert TorchAsked().now() != TorchAsked().now()
 
 
 def test_a_numpy_that_keeps_a_deviate_elsewhere_is_asked_each_time(monkeypatch):
@@ -328,7 +328,7 @@ def test_generators_are_looked_into_whatever_makes_tensors(default):
 
     with FakeTensorMode() if default == "fake" else torch.device("meta"):
         found = torch_stand()
-    assert isinstance(found, Unknown if default == "fake" else TorchInPlace)
+    assert isinstance(found, TorchAsked if default == "fake" else TorchInPlace)
 
 
 def test_a_state_of_numpy_put_back_in_the_middle_of_a_pair_is_kept():
